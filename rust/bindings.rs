@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! C declarations: the kernel crate's bindings and, for what these lack, our own.
+//!
+//! Raw material for `linux/` and `abi/`; nothing else uses it. Made by `bindings/generate` from
+//! `bindings/bindings_helper.h`; `Kbuild` names the file.
+
+#![allow(
+    clippy::all,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    dead_code,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn,
+    improper_ctypes
+)]
+
+pub(crate) use kernel::bindings::*;
+
+mod generated {
+    use kernel::{bindings::*, ffi, prelude::*};
+    use pin_init::MaybeZeroable;
+
+    type __kernel_size_t = usize;
+    type __kernel_ssize_t = isize;
+    type __kernel_ptrdiff_t = isize;
+
+    include!(env!("RCONNTRACK_BINDINGS"));
+}
+pub(crate) use generated::*;

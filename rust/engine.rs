@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! State and concurrency.
+//!
+//! Files own what they say: hash links, counts and references of an entry change in
+//! [`table`] and [`conn`] only. Lock order: a bucket's lock, then the expectation lock, then an
+//! entry's own (`Documentation/locking.rst`).

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Inline functions and macros of the kernel's headers, made callable.
+ *
+ * One file per subject. Nothing in here decides anything: a helper is one
+ * expression of its namesake. `bindings/` reads this file too, which is where
+ * the Rust declarations come from.
+ */
+
+#include "kernel.c"
+#include "lock.c"
+#include "netns.c"
+#include "nf_conn.c"
+#include "skb.c"

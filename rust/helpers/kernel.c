@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/random.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/siphash.h>
+#include <linux/slab.h>
+#include <linux/workqueue.h>
+
+u64 rct_siphash(const void *data, size_t len, const siphash_key_t *key)
+{
+	return siphash(data, len, key);
+}
+
+u32 rct_get_random_u32_below(u32 ceil)
+{
+	return get_random_u32_below(ceil);
+}
+
+unsigned long rct_totalram_pages(void)
+{
+	return totalram_pages();
+}
+
+u64 rct_ktime_get_real_ns(void)
+{
+	return ktime_get_real_ns();
+}
+
+void rct_cond_resched(void)
+{
+	cond_resched();
+}
+
+void rct_might_sleep(void)
+{
+	might_sleep();
+}
+
+struct kmem_cache *rct_kmem_cache_create(const char *name, unsigned int size,
+					 unsigned int align, slab_flags_t flags)
+{
+	return kmem_cache_create(name, size, align, flags, NULL);
+}
+
+void *rct_kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
+{
+	return kmem_cache_alloc(cache, gfp);
+}
+
+void *rct_kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
+{
+	return kmem_cache_zalloc(cache, gfp);
+}
+
+void *rct_kzalloc(size_t size, gfp_t gfp)
+{
+	return kzalloc(size, gfp);
+}
+
+void *rct_krealloc(const void *p, size_t size, gfp_t gfp)
+{
+	return krealloc(p, size, gfp);
+}
+
+void *rct_kvzalloc(size_t size, gfp_t gfp)
+{
+	return kvzalloc(size, gfp);
+}
+
+void rct_init_delayed_work(struct delayed_work *work, work_func_t func)
+{
+	INIT_DELAYED_WORK(work, func);
+}
+
+bool rct_queue_power_efficient(struct delayed_work *work, unsigned long delay)
+{
+	return queue_delayed_work(system_power_efficient_wq, work, delay);
+}
+
+bool rct_mod_power_efficient(struct delayed_work *work, unsigned long delay)
+{
+	return mod_delayed_work(system_power_efficient_wq, work, delay);
+}
+
+void rct_warn_on_once(bool condition)
+{
+	WARN_ON_ONCE(condition);
+}

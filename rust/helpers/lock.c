@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/bottom_half.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+
+void rct_spin_lock_init(spinlock_t *lock)
+{
+	spin_lock_init(lock);
+}
+
+void rct_spin_lock(spinlock_t *lock)
+{
+	spin_lock(lock);
+}
+
+void rct_spin_lock_nested(spinlock_t *lock)
+{
+	spin_lock_nested(lock, SINGLE_DEPTH_NESTING);
+}
+
+void rct_spin_unlock(spinlock_t *lock)
+{
+	spin_unlock(lock);
+}
+
+void rct_spin_lock_bh(spinlock_t *lock)
+{
+	spin_lock_bh(lock);
+}
+
+void rct_spin_unlock_bh(spinlock_t *lock)
+{
+	spin_unlock_bh(lock);
+}
+
+void rct_local_bh_disable(void)
+{
+	local_bh_disable();
+}
+
+void rct_local_bh_enable(void)
+{
+	local_bh_enable();
+}
+
+void rct_smp_wmb(void)
+{
+	smp_wmb();
+}
+
+void rct_smp_mb(void)
+{
+	smp_mb();
+}
+
+void rct_cpu_relax(void)
+{
+	cpu_relax();
+}
+
+void rct_lockdep_assert_held(spinlock_t *lock)
+{
+	lockdep_assert_held(lock);
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/net.h>
+#include <linux/percpu.h>
+#include <net/net_namespace.h>
+#include <net/netfilter/nf_conntrack.h>
+#include <net/netns/generic.h>
+#include <net/netns/hash.h>
+
+void *rct_net_generic(const struct net *net, unsigned int id)
+{
+	return net_generic(net, id);
+}
+
+u32 rct_net_hash_mix(const struct net *net)
+{
+	return net_hash_mix(net);
+}
+
+/* Adds to one counter of struct ip_conntrack_stat on this CPU. */
+void rct_stat_add(const struct net *net, size_t offset, unsigned int n)
+{
+	unsigned int __percpu *counter =
+		(unsigned int __percpu *)((char __percpu *)net->ct.stat + offset);
+
+	this_cpu_add(*counter, n);
+}
+
+struct ip_conntrack_stat __percpu *rct_stat_alloc(void)
+{
+	return alloc_percpu(struct ip_conntrack_stat);
+}
+
+struct ip_conntrack_stat *rct_stat_of_cpu(const struct net *net, unsigned int cpu)
+{
+	return per_cpu_ptr(net->ct.stat, cpu);
+}
+
+void rct_stat_free(struct ip_conntrack_stat __percpu *stat)
+{
+	free_percpu(stat);
+}
+
+bool rct_net_ratelimit(void)
+{
+	return net_ratelimit();
+}

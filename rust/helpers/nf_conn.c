@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/bitops.h>
+#include <linux/rculist_nulls.h>
+#include <linux/refcount.h>
+#include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_conntrack_core.h>
+#include <net/netfilter/nf_conntrack_zones.h>
+
+/* A reference, if the entry is alive; acquires what its owner published. */
+bool rct_nf_conn_try_get(struct nf_conn *ct)
+{
+	if (!refcount_inc_not_zero(&ct->ct_general.use))
+		return false;
+	smp_acquire__after_ctrl_dep();
+	return true;
+}
+
+void rct_nf_conn_get(struct nf_conn *ct)
+{
+	refcount_inc(&ct->ct_general.use);
+}
+
+void rct_nf_conn_put(struct nf_conn *ct)
+{
+	nf_ct_put(ct);
+}
+
+unsigned int rct_nf_conn_use(const struct nf_conn *ct)
+{
+	return refcount_read(&ct->ct_general.use);
+}
+
+void rct_nf_conn_set_use(struct nf_conn *ct, int n)
+{
+	refcount_set(&ct->ct_general.use, n);
+}
+
+bool rct_test_and_set_bit(unsigned int nr, unsigned long *addr)
+{
+	return test_and_set_bit(nr, addr);
+}
+
+bool rct_test_and_clear_bit(unsigned int nr, unsigned long *addr)
+{
+	return test_and_clear_bit(nr, addr);
+}
+
+/* Orders everything before against the bit becoming visible. */
+void rct_set_bit(unsigned int nr, unsigned long *addr)
+{
+	smp_mb__before_atomic();
+	set_bit(nr, addr);
+}
+
+void rct_clear_bit(unsigned int nr, unsigned long *addr)
+{
+	clear_bit(nr, addr);
+}
+
+void rct_hlist_nulls_add_head_rcu(struct hlist_nulls_node *n, struct hlist_nulls_head *h)
+{
+	hlist_nulls_add_head_rcu(n, h);
+}
+
+void rct_hlist_nulls_add_fake(struct hlist_nulls_node *n)
+{
+	hlist_nulls_add_fake(n);
+}
+
+void rct_hlist_nulls_del_rcu(struct hlist_nulls_node *n)
+{
+	hlist_nulls_del_rcu(n);
+}
+
+void rct_zone_of_template(const struct nf_conn *tmpl, const struct sk_buff *skb,
+			  struct nf_conntrack_zone *zone)
+{
+	*zone = *nf_ct_zone_tmpl(tmpl, skb, zone);
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe wrappers over the kernel's C.
+//!
+//! Paths mirror `rust/kernel` where a file could be sent upstream one day. A wrapper checks nothing
+//! that its type already guarantees, and decides nothing.
+
+pub(crate) mod conn;
+pub(crate) mod ext;
+pub(crate) mod lock;
+pub(crate) mod net;
+pub(crate) mod nulls;
+pub(crate) mod once;
+pub(crate) mod rcu;
+pub(crate) mod siphash;
+pub(crate) mod skb;
+pub(crate) mod stats;
+pub(crate) mod time;
+pub(crate) mod warn;
+pub(crate) mod zone;

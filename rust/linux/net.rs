@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network namespaces, and what connection tracking keeps in each.
+//!
+//! `struct netns_ct` is part of `struct net` and shared with other modules, which read and write
+//! its words without locks; so does this file.
+//!
+//! C headers: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h),
+//! [`include/net/netns/conntrack.h`](srctree/include/net/netns/conntrack.h)
+
+use core::ptr::addr_of;
+use kernel::sync::atomic::Atomic;
+use kernel::types::Opaque;
+
+use crate::bindings;
+use crate::linux::once::read_once;
+
+/// A network namespace.
+#[repr(transparent)]
+pub(crate) struct Net(Opaque<bindings::net>);
+
+// SAFETY: A namespace is shared by all of its tasks and packets.
+unsafe impl Send for Net {}
+// SAFETY: As above; the accessors are atomic loads and stores.
+unsafe impl Sync for Net {}
+
+impl PartialEq for Net {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self, other)
+    }
+}
+
+impl Net {
+    /// The namespace at `ptr`.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` points to a namespace that lives for `'a` and in which the module is set up.
+    #[inline(always)]
+    pub(crate) unsafe fn from_raw<'a>(ptr: *const bindings::net) -> &'a Self {
+        // SAFETY: By this function's contract; `Net` is transparent.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// As C knows it.
+    #[inline(always)]
+    pub(crate) fn as_ptr(&self) -> *mut bindings::net {
+        self.0.get()
+    }
+
+    /// The first namespace of the machine.
+    pub(crate) fn init() -> &'static Self {
+        // SAFETY: `init_net` lives forever.
+        unsafe { Self::from_raw(addr_of!(bindings::init_net)) }
+    }
+
+    /// Whether it is the first namespace of the machine.
+    #[inline]
+    pub(crate) fn is_init(&self) -> bool {
+        self.as_ptr().cast_const() == addr_of!(bindings::init_net)
+    }
+
+    /// A number that keys hashes per namespace.
+    #[inline]
+    pub(crate) fn hash_mix(&self) -> u32 {
+        // SAFETY: Valid by the type.
+        unsafe { bindings::rct_net_hash_mix(self.as_ptr()) }
+    }
+
+    /// The part of the namespace that is connection tracking's and shared with other modules.
+    #[inline(always)]
+    pub(crate) fn ct(&self) -> *mut bindings::netns_ct {
+        // SAFETY: Valid by the type; only the address is taken.
+        unsafe { &raw mut (*self.as_ptr()).ct }
+    }
+
+    /// The number of the namespace as user space sees it.
+    pub(crate) fn inum(&self) -> u32 {
+        // SAFETY: Valid by the type; constant for its life.
+        unsafe { (*self.as_ptr()).ns.inum }
+    }
+
+    /// What the module keeps in the namespace for itself.
+    #[inline]
+    pub(crate) fn private(&self) -> &Private {
+        // SAFETY: `pernet` registered this size under this number, and the memory lives as long
+        // as the namespace; `Private` is transparent over what the header declares.
+        unsafe {
+            let id = read_once(addr_of!(PRIVATE_ID));
+            &*bindings::rct_net_generic(self.as_ptr(), id).cast::<Private>()
+        }
+    }
+}
+
+/// Set by `register_pernet_subsys()` before any namespace is set up, constant from then on.
+pub(crate) static mut PRIVATE_ID: u32 = 0;
+
+/// What the module keeps in each namespace: `struct nf_conntrack_net`.
+///
+/// Other modules know the event part only.
+#[repr(transparent)]
+pub(crate) struct Private(Opaque<bindings::nf_conntrack_net>);
+
+// SAFETY: Shared like its namespace; fields are atomic, or have a lock named at the accessor.
+unsafe impl Sync for Private {}
+
+impl Private {
+    /// As C knows it.
+    #[inline]
+    pub(crate) fn as_ptr(&self) -> *mut bindings::nf_conntrack_net {
+        self.0.get()
+    }
+
+    /// How many entries the namespace has, confirmed or not.
+    #[inline]
+    pub(crate) fn entries(&self) -> &Atomic<i32> {
+        // SAFETY: The field is a C atomic, used as one by everybody, and lives as long as `self`.
+        unsafe { Atomic::from_ptr(&raw mut (*self.as_ptr()).count.counter) }
+    }
+
+    /// How many expectations the namespace has. Written under the expectation lock.
+    #[inline]
+    pub(crate) fn expectations(&self) -> u32 {
+        // SAFETY: Valid by the type.
+        unsafe { read_once(&raw const (*self.as_ptr()).expect_count) }
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! RCU read-side sections that somebody else may have opened.
+//!
+//! Netfilter runs hooks inside a read-side section, so the packet path never opens one. [`Held`]
+//! proves that one is open; it comes from a guard of the kernel crate, or from the contract of the
+//! C function that called us.
+
+use core::marker::PhantomData;
+use kernel::sync::rcu::Guard;
+
+use crate::linux::once::read_once;
+
+/// Proof that this CPU is inside an RCU read-side section for `'rcu`.
+#[derive(Clone, Copy)]
+pub(crate) struct Held<'rcu>(PhantomData<&'rcu Guard>);
+
+impl<'rcu> Held<'rcu> {
+    /// Takes the caller's word for it.
+    ///
+    /// # Safety
+    ///
+    /// An RCU read-side section is open, and stays open for `'rcu`.
+    #[inline(always)]
+    pub(crate) unsafe fn assume() -> Self {
+        Held(PhantomData)
+    }
+
+    /// The proof that a guard is.
+    #[inline(always)]
+    pub(crate) fn by(_guard: &'rcu Guard) -> Self {
+        Held(PhantomData)
+    }
+}
+
+/// `rcu_dereference(*slot)`: a pointer that others replace under RCU.
+///
+/// ORDERING: the address dependency orders later reads through the pointer, as on the C side.
+///
+/// # Safety
+///
+/// `slot` points to an RCU-protected pointer that is mapped for the call.
+#[inline(always)]
+pub(crate) unsafe fn dereference<T>(slot: *const *mut T, _rcu: Held<'_>) -> *mut T {
+    // SAFETY: By this function's contract.
+    unsafe { read_once(slot) }
+}

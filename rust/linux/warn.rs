@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Complaints about broken invariants, and waiting politely.
+
+use crate::bindings;
+
+/// A warning with a backtrace, the first time only.
+#[cold]
+pub(crate) fn warn_once() {
+    // SAFETY: No requirements.
+    unsafe { bindings::rct_warn_on_once(true) };
+}
+
+/// Lets other tasks run. CONTEXT: sleepable.
+pub(crate) fn cond_resched() {
+    // SAFETY: Called in sleepable context only.
+    unsafe { bindings::rct_cond_resched() };
+}
