@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Sockets and raw packets in any network namespace, driven line by line.
+
+A test starts one agent and writes commands; each is answered by one line, `ok
+[TEXT]` or `error TEXT`. Commands (`NS` is a name of `ip netns`):
+
+  tcp-listen NAME NS ADDR PORT        tcp-connect NAME NS ADDR PORT [sport=N] [src=A]
+  accept NAME LISTENER                udp NAME NS ADDR PORT
+  udp-to NAME ADDR PORT DATA          send NAME DATA      recv NAME      blob NAME BYTES
+  close NAME    reset NAME            ping NS ADDR [ID]
+  inject NS DEV MAC PROTO key=value...
+  exchange CLIENT SERVER BYTES        echo-udp CLIENT SERVER
+"""
+
+import os
+import socket
+import struct
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import packets  # noqa: E402
+
+sockets = {}
+wires = {}
+WAIT = 5 * int(os.environ.get("SLOW", "1"))
+
+
+def enter(ns):
+    fd = os.open("/proc/1/ns/net" if ns == "init" else f"/run/netns/{ns}", os.O_RDONLY)
+    os.setns(fd, os.CLONE_NEWNET)
+    os.close(fd)
+
+
+def make(ns, family, kind, proto=0):
+    enter(ns)
+    sock = socket.socket(family, kind, proto)
+    sock.settimeout(WAIT)
+    return sock
+
+
+def family(addr):
+    return socket.AF_INET6 if ":" in addr else socket.AF_INET
+
+
+def options(words):
+    return dict(word.split("=", 1) for word in words)
+
+
+def tcp_listen(name, ns, addr, port):
+    sock = make(ns, family(addr), socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((addr, int(port)))
+    sock.listen(64)
+    sockets[name] = sock
+
+
+def tcp_connect(name, ns, addr, port, *words):
+    opts = options(words)
+    sock = make(ns, family(addr), socket.SOCK_STREAM)
+    sock.settimeout(float(opts.get("wait", WAIT)))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if "sport" in opts:
+        sock.bind((opts.get("src", "::" if ":" in addr else "0.0.0.0"), int(opts["sport"])))
+    sock.connect((addr, int(port)))
+    sockets[name] = sock
+
+
+def accept(name, listener):
+    sockets[name], _ = sockets[listener].accept()
+    sockets[name].settimeout(WAIT)
+
+
+def udp(name, ns, addr, port):
+    sock = make(ns, family(addr), socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((addr, int(port)))
+    sockets[name] = sock
+
+
+def udp_to(name, addr, port, data="x"):
+    sockets[name].sendto(data.encode(), (addr, int(port)))
+
+
+def send(name, data):
+    sockets[name].sendall(data.encode())
+
+
+def recv(name):
+    return sockets[name].recv(65536).decode(errors="replace")
+
+
+def exchange(client, server, count):
+    """BYTES from CLIENT to SERVER, and an answer of the same size."""
+    count = int(count)
+    for out, into in ((client, server), (server, client)):
+        left, pending = count, memoryview(b"x" * count)
+        sockets[out].setblocking(False)
+        while left:
+            if pending:
+                try:
+                    pending = pending[sockets[out].send(pending[:65536]):]
+                except BlockingIOError:
+                    pass
+            left -= len(sockets[into].recv(262144)) if left else 0
+        sockets[out].settimeout(WAIT)
+
+
+def close(name):
+    sockets.pop(name).close()
+
+
+def reset(name):
+    sock = sockets.pop(name)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def ping(ns, addr, ident="0x4242"):
+    """One echo and its reply through a raw socket, with an id of our choice."""
+    proto = socket.IPPROTO_ICMPV6 if ":" in addr else socket.IPPROTO_ICMP
+    sock = make(ns, family(addr), socket.SOCK_RAW, proto)
+    ident = int(ident, 0)
+    head = struct.pack("!BBHHH", 128 if ":" in addr else 8, 0, 0, ident, 1)
+    if ":" not in addr:
+        head = packets.put16(head, 2, packets.checksum(head))
+    sock.sendto(head, (addr, 0))
+    try:
+        while True:
+            data = sock.recv(2048)
+            body = data if ":" in addr else data[(data[0] & 15) * 4:]
+            if body[0] in (0, 129) and struct.unpack("!H", body[4:6])[0] == ident:
+                return "reply"
+    except TimeoutError:
+        return "silence"
+    finally:
+        sock.close()
+
+
+def build(proto, opts):
+    """The packet that key=value words describe."""
+    num = {k: int(v, 0) for k, v in opts.items()
+           if k not in ("src", "dst", "flags", "csum", "data", "opt", "inner", "hex", "chunk")}
+    src, dst = packets.address(opts.get("src", "10.0.1.9")), packets.address(opts.get("dst", "10.0.2.9"))
+    data = bytes.fromhex(opts["data"]) if "data" in opts else b"x" * num.get("len", 0)
+    sport, dport = num.get("sport", 1000), num.get("dport", 2000)
+    csum = opts.get("csum")
+    if proto == "tcp":
+        flags = opts.get("flags", "S")
+        number = packets.TCP
+        body = packets.tcp(src, dst, sport, dport, int(flags, 0) if flags.startswith("0x") else flags,
+                           num.get("seq", 0), num.get("ack", 0), num.get("win", 65535), data,
+                           bytes.fromhex(opts.get("opt", "")), num.get("doff"), csum)
+    elif proto == "udp":
+        number = packets.UDP
+        body = packets.udp(src, dst, sport, dport, data, num.get("ulen"), csum)
+    elif proto == "icmp":
+        number = packets.ICMP6 if src.version == 6 else packets.ICMP
+        if "inner" in opts:
+            data = inner(opts["inner"])
+        rest = num.get("id", 0) << 16 | num.get("seq", 0) if "id" in num else num.get("rest", 0)
+        body = packets.icmp(src, dst, num.get("type", 8), num.get("code", 0), rest, data, csum)
+    elif proto == "sctp":
+        number = packets.SCTP
+        chunks = []
+        for item in filter(None, opts.get("chunk", "1").split(",")):
+            kind = int(item)
+            # INIT and INIT-ACK carry tag, window, streams and first number.
+            fixed = struct.pack("!IIHHI", num.get("itag", 7), 65536, 1, 1, 1) if kind in (1, 2) else b"1234"
+            chunks.append((kind, num.get("cflags", 0), fixed))
+        body = packets.sctp(sport, dport, num.get("vtag", 0), chunks, csum)
+    elif proto == "gre":
+        number = packets.GRE
+        body = packets.gre(num.get("key", 5), num.get("gproto", 0x880B), num.get("ver", 1), data)
+    elif proto == "ip":
+        number = num.get("proto", 253)
+        body = data
+    else:
+        raise ValueError(f"no such packet: {proto}")
+    number = num.get("ipproto", number)
+    if "cut" in num:
+        body = body[:num["cut"]]
+    packet = packets.ip(src, dst, number, body, num.get("ttl", 64), num.get("ident", 0), num.get("frag", 0),
+                        num.get("ihl", 5), num.get("iplen"), num.get("ipcsum"), num.get("ipver"))
+    return packet[:num["total"]] if "total" in num else packet
+
+
+def inner(text):
+    """The packet inside an ICMP error: PROTO/key=value/key=value..."""
+    words = text.split("/")
+    return build(words[0], options(words[1:]))
+
+
+def inject(ns, dev, mac, proto, *words):
+    if (ns, dev) not in wires:
+        enter(ns)
+        wires[ns, dev] = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+    opts = options(words)
+    times = int(opts.pop("times", "1"))
+    packet = bytes.fromhex(opts["hex"]) if proto == "hex" else build(proto, opts)
+    kind = 0x86DD if ":" in opts.get("src", "10.0.1.9") or packet[:1] and packet[0] >> 4 == 6 else 0x0800
+    for _ in range(times):
+        wires[ns, dev].sendto(packet, (dev, kind, 0, 0, bytes.fromhex(mac.replace(":", ""))))
+
+
+def inject_many(ns, dev, mac, count, first="1"):
+    """COUNT new UDP flows from the wire, one packet each."""
+    for i in range(int(first), int(first) + int(count)):
+        port = 1 + i % 60000
+        inject(ns, dev, mac, "udp", f"sport={port}", f"dport={2000 + i // 60000}")
+
+
+COMMANDS = {
+    "tcp-listen": tcp_listen, "tcp-connect": tcp_connect, "accept": accept, "udp": udp, "udp-to": udp_to,
+    "send": send, "recv": recv, "exchange": exchange, "close": close, "reset": reset, "ping": ping,
+    "inject": inject, "inject-many": inject_many,
+}
+
+
+def main():
+    for line in sys.stdin:
+        words = line.split()
+        try:
+            said = COMMANDS[words[0]](*words[1:])
+            print("ok" if said is None else f"ok {said}", flush=True)
+        except Exception as err:  # the test decides what an error means
+            name = type(err).__name__
+            print(f"error {name}: {err}".replace("\n", " "), flush=True)
+
+
+if __name__ == "__main__":
+    main()

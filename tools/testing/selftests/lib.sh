@@ -1,0 +1,345 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What every selftest sources: results as KTAP, network namespaces, an agent that
+# sends and receives, polling. Nothing here sleeps for a fixed time.
+#
+# A test says what it saw in two ways. `ok`, `is`, `like` and `check` judge: one
+# KTAP line each. `fact` only records: the runner compares the facts of mainline's
+# module with those of ours on the same kernel, so a fact must not depend on time,
+# chance or addresses in memory.
+
+set -u
+export LC_ALL=C
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+name=$(basename "$0" .sh)
+tmp=$(mktemp -d "/tmp/$name.XXXXXX")
+tests=0 failed=0 spaces=() pids=()
+
+# shellcheck disable=SC2034 # the namespaces of `router`, for the tests
+C=$name-c R=$name-r S=$name-s
+
+# --- results
+
+diag() { sed 's/^/# /'; }
+
+result() { # WORD DESCRIPTION [DIRECTIVE]
+	tests=$((tests + 1))
+	[ "$1" = ok ] || failed=$((failed + 1))
+	printf '%s %d - %s%s\n' "$1" "$tests" "$2" "${3:+ # $3}"
+}
+
+pass() { result ok "$1"; }
+fail() { result 'not ok' "$1"; }
+skip() { result ok "$1" "SKIP $2"; }
+
+# ok DESCRIPTION COMMAND...: passes if COMMAND does; shows what it said if not.
+ok() {
+	local what=$1 said
+	shift
+	if said=$("$@" 2>&1); then
+		pass "$what"
+	else
+		fail "$what"
+		printf 'failed: %s\n%s\n' "$*" "$said" | diag
+		[ ! -s "$tmp/err" ] || diag <"$tmp/err"
+	fi
+}
+
+# refused DESCRIPTION COMMAND...: passes if COMMAND fails.
+refused() {
+	local what=$1
+	shift
+	if "$@" >"$tmp/out" 2>&1; then
+		fail "$what"
+		printf 'went through: %s\n' "$*" | diag
+	else
+		pass "$what"
+	fi
+}
+
+# is DESCRIPTION WANTED GOT
+is() {
+	if [ "$2" = "$3" ]; then
+		pass "$1"
+	else
+		fail "$1"
+		printf 'wanted: %s\ngot:    %s\n' "$2" "$3" | diag
+	fi
+}
+
+# like DESCRIPTION REGEX TEXT: REGEX (extended) matches a line of TEXT.
+like() {
+	if grep -Eq -- "$2" <<<"$3"; then
+		pass "$1"
+	else
+		fail "$1"
+		printf 'wanted: /%s/\ngot:    %s\n' "$2" "$3" | diag
+	fi
+}
+
+unlike() {
+	if grep -Eq -- "$2" <<<"$3"; then
+		fail "$1"
+		printf 'not wanted: /%s/\ngot:        %s\n' "$2" "$3" | diag
+	else
+		pass "$1"
+	fi
+}
+
+# within DESCRIPTION LOW HIGH NUMBER
+within() {
+	if [ -n "$4" ] && [ "$4" -ge "$2" ] && [ "$4" -le "$3" ]; then
+		pass "$1"
+	else
+		fail "$1"
+		printf 'wanted: %s..%s\ngot:    %s\n' "$2" "$3" "$4" | diag
+	fi
+}
+
+# fact TEXT...: recorded, to be the same with both modules. Also reads stdin if
+# there are no arguments.
+fact() {
+	if [ $# -gt 0 ]; then printf '%s\n' "$*"; else cat; fi | sed 's/^/# fact: /'
+}
+
+# poll SECONDS COMMAND...: until COMMAND succeeds, or SECONDS are over. Slow
+# machines set SLOW to a factor.
+poll() {
+	local end=$((SECONDS + $1 * ${SLOW:-1}))
+	shift
+	while ! "$@" >"$tmp/poll" 2>&1; do
+		[ "$SECONDS" -le "$end" ] || return 1
+		sleep 0.05
+	done
+}
+
+need() {
+	local tool
+	for tool; do
+		command -v "$tool" >/dev/null || {
+			echo "TAP version 13"
+			echo "1..0 # SKIP no $tool here"
+			exit 4
+		}
+	done
+}
+
+# --- namespaces
+
+cleanup() {
+	local rc=$? pid ns
+	trap - EXIT INT TERM
+	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
+	[ -z "${AGENT_PID:-}" ] || kill "$AGENT_PID" 2>/dev/null
+	wait 2>/dev/null
+	! declare -F restore >/dev/null || restore
+	for ns in "${spaces[@]}"; do ip netns del "$ns" 2>/dev/null; done
+	rm -rf "$tmp"
+	[ "$tests" -gt 0 ] || { result 'not ok' "$name ran no test"; }
+	echo "1..$tests"
+	echo "# $((tests - failed)) of $tests passed"
+	[ "$rc" -eq 0 ] && [ "$failed" -eq 0 ]
+	exit
+}
+
+# background COMMAND...: ended at the latest by the clean-up.
+background() {
+	"$@" &
+	pids+=($!)
+}
+
+space() {
+	local ns
+	for ns; do
+		ip netns del "$ns" 2>/dev/null
+		ip netns add "$ns"
+		spaces+=("$ns")
+		ip -n "$ns" link set lo up
+	done
+}
+
+in_ns() { ip netns exec "$@"; }
+
+setctl() { # NS KEY=VALUE...
+	local ns=$1
+	shift
+	in_ns "$ns" sysctl -qw "$@"
+}
+
+# Both ends of a link have fixed addresses, so that packets can be put on the wire
+# without ARP; no duplicate address detection, so that they work at once.
+mac() { printf '02:00:00:00:%02x:%02x' "$1" "$2"; }
+
+# link NS1 DEV1 NS2 DEV2 NET: NS1 is .1, NS2 is .2 of 10.0.NET/24 and 2001:db8:NET::/64.
+link() {
+	ip -n "$1" link add "$2" address "$(mac "$5" 1)" type veth \
+		peer name "$4" netns "$3" address "$(mac "$5" 2)"
+	ip -n "$1" addr add "10.0.$5.1/24" dev "$2"
+	ip -n "$3" addr add "10.0.$5.2/24" dev "$4"
+	ip -n "$1" addr add "2001:db8:$5::1/64" dev "$2" nodad
+	ip -n "$3" addr add "2001:db8:$5::2/64" dev "$4" nodad
+	ip -n "$1" link set "$2" up
+	ip -n "$3" link set "$4" up
+}
+
+# pair: $C (10.0.1.2) and $R (10.0.1.1), one link.
+pair() {
+	space "$C" "$R"
+	link "$R" r1 "$C" c0 1
+}
+
+# router: $C (10.0.1.2, 2001:db8:1::2) - $R - $S (10.0.2.2, 2001:db8:2::2).
+# Hosts .9 and .10 on both sides exist for the router only: what it sends them is
+# lost silently, which is what packets from `left` and `right` want.
+router() {
+	local net host dev
+	space "$C" "$R" "$S"
+	link "$R" r1 "$C" c0 1
+	link "$R" r2 "$S" s0 2
+	ip -n "$C" route add default via 10.0.1.1
+	ip -n "$C" route add default via 2001:db8:1::1
+	ip -n "$S" route add default via 10.0.2.1
+	ip -n "$S" route add default via 2001:db8:2::1
+	setctl "$R" net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \
+		net.ipv4.conf.all.rp_filter=0 net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
+	setctl "$S" net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
+	for net in 1 2; do
+		dev=r$net
+		for host in 9 10; do
+			ip -n "$R" neigh add "10.0.$net.$host" lladdr "$(mac $net 2)" dev $dev
+			ip -n "$R" neigh add "2001:db8:$net::$host" lladdr "$(mac $net 2)" dev $dev
+		done
+	done
+}
+
+# --- the agent: sockets and packets in any namespace, one process for all of it
+
+agent_start() {
+	# shellcheck disable=SC2034 # coproc names its array
+	coproc AGENT { exec python3 "$here/agent.py" 2>"$tmp/agent.err"; }
+	exec {agent_in}<&"${AGENT[0]}" {agent_out}>&"${AGENT[1]}"
+}
+
+# agent COMMAND...: prints what the agent answers; fails if it answers `error ...`.
+agent() {
+	local reply
+	printf '%s\n' "$*" >&"$agent_out"
+	if ! IFS= read -r -t $((20 * ${SLOW:-1})) reply <&"$agent_in"; then
+		echo "agent: no answer to: $*"
+		cat "$tmp/agent.err"
+		return 1
+	fi
+	case $reply in
+	ok) ;;
+	ok\ *) printf '%s\n' "${reply#ok }" ;;
+	*)
+		printf 'agent: %s: %s\n' "$*" "$reply"
+		return 1
+		;;
+	esac
+}
+
+# say COMMAND...: an agent command that has to work.
+say() {
+	agent "$@" >"$tmp/say" || {
+		fail "agent: $*"
+		diag <"$tmp/say"
+	}
+}
+
+# left PROTO KEY=VALUE...: a packet onto the client's side wire; right: the server's.
+left() { say inject "$C" c0 "$(mac 1 1)" "$@"; }
+right() { say inject "$S" s0 "$(mac 2 1)" "$@"; }
+
+# --- looking at conntrack
+
+# entries NS [ARG...]: the table, sorted, less what time changes (timeouts, use).
+entries() {
+	local ns=$1
+	shift
+	in_ns "$ns" conntrack -L "$@" 2>/dev/null | plain
+}
+
+plain_events() { sed -E "s/ id=[0-9]+//; s/ (use|portid)=[0-9]+//g; s/  +/ /g; s/ +$//"; }
+
+plain() {
+	sed -E 's/^((ipv[46] +[0-9]+ )?[a-z0-9]+ +[0-9]+) [0-9]+ /\1 /; s/ use=[0-9]+//; s/ id=[0-9]{6,}//; s/ +$//; s/  +/ /g' | sort
+}
+
+# entry NS ARG...: the one entry that conntrack -L ARG... lists, as it is.
+entry() {
+	local ns=$1
+	shift
+	in_ns "$ns" conntrack -L "$@" 2>/dev/null
+}
+
+# timeout_of NS ARG...: seconds that the first entry has left.
+timeout_of() { entry "$@" | sed -nE '1s/^[a-z0-9]+ +[0-9]+ ([0-9]+) .*/\1/p'; }
+
+size() { in_ns "$1" conntrack -C 2>/dev/null; }
+
+empty() { [ "$(size "$1")" = 0 ]; }
+
+flush() { in_ns "$1" conntrack -F >/dev/null 2>&1; }
+
+# counts NS: every named counter as name=packets, in one line.
+counts() {
+	in_ns "$1" nft list counters 2>/dev/null |
+		awk '/counter / { n = $2 } /packets/ { printf "%s%s=%s", s, n, $2; s = " " } END { print "" }'
+}
+
+# packets NS COUNTER: packets that the named counter has seen.
+packets() { counts "$1" | tr ' ' '\n' | sed -n "s/^$2=//p"; }
+
+zero() { in_ns "$1" nft reset counters >/dev/null; }
+
+# stat NS COLUMN: the sum over the CPUs of a column of /proc/net/stat/nf_conntrack.
+stat_sum() {
+	in_ns "$1" awk -v col="$2" '
+		function hex(s, i, n) { n = 0; for (i = 1; i <= length(s); i++) n = n * 16 + index("0123456789abcdef", substr(s, i, 1)) - 1; return n }
+		NR == 1 { for (i = 1; i <= NF; i++) if ($i == col) c = i; next }
+		{ sum += hex($c) }
+		END { print sum + 0 }' /proc/net/stat/nf_conntrack
+}
+
+# mark_log / new_log: what the kernel said since the last mark.
+mark_log() {
+	log_mark="$name-mark-$RANDOM-$SECONDS"
+	echo "$log_mark" >/dev/kmsg
+}
+new_log() { dmesg | sed "1,/$log_mark/d"; }
+
+# --- events
+
+listening() { # NS: somebody there listens to netfilter's multicasts
+	in_ns "$1" awk '$2 == 12 && $4 != "00000000" { found = 1 } END { exit !found }' /proc/net/netlink
+}
+
+# events_start NS [ARG...]: conntrack -E there, into $tmp/events.
+events_start() {
+	local ns=$1
+	shift
+	: >"$tmp/events"
+	ip netns exec "$ns" conntrack -E -o id,timestamp "$@" >"$tmp/events" 2>"$tmp/events.err" &
+	events_pid=$!
+	pids+=("$events_pid")
+	poll 10 listening "$ns" || fail "conntrack -E does not listen"
+}
+
+events_stop() {
+	kill -INT "$events_pid" 2>/dev/null
+	wait "$events_pid" 2>/dev/null
+}
+
+# events_have REGEX: such an event has come.
+events_have() { grep -Eq -- "$1" "$tmp/events"; }
+
+# A netlink client needs nf_conntrack_netlink; rules need their modules. The kernel
+# loads most of them itself when asked.
+modprobe -qa nf_conntrack nf_conntrack_netlink 2>/dev/null
+
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+echo "TAP version 13"
