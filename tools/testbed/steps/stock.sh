@@ -59,3 +59,22 @@ stock_initrd() {
 	# shellcheck disable=SC2016 # expanded inside the root
 	"$tb/exec" sh -c 'cd "$1" && find . | cpio -o -H newc --quiet | gzip -1 >"$2"' sh "$dir" "$out/initrd.gz"
 }
+
+# The stock kernel's modules that a guest can use, uncompressed: emulation is
+# slow at that, and depmod in each run is quick on the few.
+step_stock_modules() {
+	local all=$cache/stock/usr/lib/modules/$kver to=$1/usr/lib/modules/$kver
+	rm -rf "${1:?}/usr"
+	mkdir -p "$to"
+	sed 's/://' "$all/modules.dep" | awk '
+		$1 ~ "^kernel/(net|lib|crypto|arch|fs/(9p|netfs|overlayfs|fuse))/" ||
+		$1 ~ "^kernel/drivers/(net/[^/]*|net/(ipvlan|netdevsim|vxlan|wireguard|bonding|team)/.*|virtio/.*|char/.*|block/[^/]*)$" {
+			for (i = 1; i <= NF; i++)
+				if (!seen[$i]++) print $i
+		}' >"$1/list"
+	tar -C "$all" -cf - -T "$1/list" | tar -C "$to" -xf -
+	cp "$all/modules.builtin" "$all/modules.builtin.modinfo" "$all/modules.order" "$to/"
+	find "$to" -name '*.ko.xz' -print0 | xargs -0 -P "$jobs" -n 64 xz -d
+	sed -i 's/[.]xz$//' "$to/modules.order"
+	"$tb/exec" depmod -b "$1/usr" "$kver"
+}
