@@ -40,7 +40,12 @@ merge() {
 
 # show FOLDER MODE PATH: PATH of the host at the same place under FOLDER.
 show() {
-	mkdir -p "$1$3"
+	if [ -d "$3" ]; then
+		mkdir -p "$1$3"
+	else
+		mkdir -p "$1${3%/*}"
+		: >"$1$3"
+	fi
 	mount --bind "$3" "$1$3"
 	[ "$2" = rw ] || mount -o remount,bind,ro "$1$3"
 }
