@@ -1,0 +1,911 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The TCP tracker.
+//!
+//! [`open`] makes of a first segment what is known about a connection, [`step`] takes it on with
+//! every further one. A segment passes the [`table`] first, which names the state that would
+//! follow, then the window (`window`), and only then does the state change. Not for offloaded
+//! connections, whose segments do not come by; after offload the windows are zero and are learned
+//! anew.
+//!
+//! C counterpart: `net/netfilter/nf_conntrack_proto_tcp.c`.
+
+use core::ffi::CStr;
+use core::fmt;
+
+use super::super::num::Dir;
+use super::super::num::Seq;
+use super::super::wire::tcp::Flags;
+use super::super::wire::tcp::Kind;
+use super::super::wire::tcp::Segment;
+use super::super::wire::tcp::MAX_WINDOW_SCALE;
+
+pub mod table;
+mod window;
+
+pub use table::State;
+
+use table::Next;
+use window::Outside;
+
+/// Bits of [`Sender::flags`] and [`Tracking::last_flags`] (`IP_CT_TCP_FLAG_*`).
+pub mod flag {
+    /// This side offered window scaling.
+    pub const WINDOW_SCALE: u8 = 0x01;
+    /// This side may be sent selective acknowledgements.
+    pub const SACK_PERM: u8 = 0x02;
+    /// This side sent its FIN first.
+    pub const CLOSE_INIT: u8 = 0x04;
+    /// Segments of this side pass whatever the window says; set by others, too, without a lock.
+    pub const BE_LIBERAL: u8 = 0x08;
+    /// This side sent data that is not acknowledged.
+    pub const DATA_UNACKNOWLEDGED: u8 = 0x10;
+    /// [`super::Sender::max_ack`] has a meaning.
+    pub const MAXACK_SET: u8 = 0x20;
+    /// In [`super::Tracking::last_flags`]: the next acknowledgement may be a challenge (RFC 5961)
+    /// to the SYN that was let through.
+    pub const EXP_CHALLENGE_ACK: u8 = 0x40;
+    /// In [`super::Tracking::last_flags`]: both sides sent a SYN.
+    pub const SIMULTANEOUS_OPEN: u8 = 0x80;
+}
+
+/// What is known of one side as a sender. Same layout as `struct ip_ct_tcp_state`.
+///
+/// Any content is legal; all zero is a side from which nothing was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Sender {
+    /// The number behind all that it sent.
+    pub end: Seq,
+    /// The number behind all that the other side offered room for.
+    pub max_end: Seq,
+    /// The largest window it ever advertised, in bytes; zero if the windows of this side are to
+    /// be learned from its next segment.
+    pub max_win: u32,
+    /// The highest number it acknowledged.
+    pub max_ack: Seq,
+    /// The shift of its windows.
+    pub scale: u8,
+    /// See [`flag`].
+    pub flags: u8,
+}
+
+impl Sender {
+    /// Forgets all but the order to be liberal.
+    fn reset(&mut self) {
+        *self = Sender {
+            flags: self.flags & flag::BE_LIBERAL,
+            ..Sender::default()
+        };
+    }
+}
+
+/// What is known about a connection. Same layout as `struct ip_ct_tcp`.
+///
+/// Others write into it (flow tables, ctnetlink, synproxy), so any content is legal: each byte
+/// that stands for something is checked when it is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Tracking {
+    /// The sides, by direction.
+    pub seen: [Sender; 2],
+    /// See [`State`].
+    pub state: u8,
+    /// The direction of the last segment that counted.
+    pub last_dir: u8,
+    /// How many times the last acknowledgement came again.
+    pub retrans: u8,
+    /// The kind of the last segment that counted.
+    pub last_index: u8,
+    /// Its sequence number.
+    pub last_seq: Seq,
+    /// The number that it acknowledged.
+    pub last_ack: Seq,
+    /// The number behind it.
+    pub last_end: Seq,
+    /// Its window as advertised, not scaled.
+    pub last_win: u16,
+    /// The shift that a SYN which was let through offered.
+    pub last_wscale: u8,
+    /// What else that SYN offered, see [`flag`].
+    pub last_flags: u8,
+}
+
+impl Tracking {
+    #[inline]
+    fn last_dir(&self) -> Dir {
+        Dir::from_raw(self.last_dir)
+    }
+
+    #[inline]
+    fn set_last_dir(&mut self, dir: Dir) {
+        self.last_dir = match dir {
+            Dir::Original => 0,
+            Dir::Reply => 1,
+        };
+    }
+
+    #[inline]
+    fn last_is(&self, kind: Kind) -> bool {
+        self.last_index == kind.raw()
+    }
+
+    #[inline]
+    fn set_last(&mut self, kind: Kind, dir: Dir) {
+        self.last_index = kind.raw();
+        self.set_last_dir(dir);
+    }
+
+    #[inline]
+    fn side(&self, dir: Dir) -> &Sender {
+        let [original, reply] = &self.seen;
+        match dir {
+            Dir::Original => original,
+            Dir::Reply => reply,
+        }
+    }
+
+    #[inline]
+    fn side_mut(&mut self, dir: Dir) -> &mut Sender {
+        let [original, reply] = &mut self.seen;
+        match dir {
+            Dir::Original => original,
+            Dir::Reply => reply,
+        }
+    }
+
+    /// The flags that at least one side has.
+    #[inline]
+    fn any_flags(&self) -> u8 {
+        self.side(Dir::Original).flags | self.side(Dir::Reply).flags
+    }
+
+    /// Ends the connection at the order of one who knows, such as a load balancer that saw the
+    /// reset. Whether the timeout is to become that of [`State::Close`], with an event about the
+    /// change of state.
+    pub fn set_closing(&mut self, fixed_timeout: bool) -> bool {
+        let before = self.state;
+        self.state = State::Close.raw();
+        before != State::Close.raw() && !fixed_timeout
+    }
+
+    /// Lets an established connection learn its windows anew: segments may have gone by while
+    /// nobody looked.
+    pub fn forget_windows(&mut self) {
+        if self.state == State::Established.raw() {
+            self.side_mut(Dir::Original).max_win = 0;
+            self.side_mut(Dir::Reply).max_win = 0;
+        }
+    }
+
+    /// Applies an order from ctnetlink.
+    pub fn edit(&mut self, edit: &Edit) {
+        if let Some(state) = edit.state {
+            self.state = state;
+        }
+
+        for dir in Dir::BOTH {
+            let [original, reply] = edit.flags;
+            let order = match dir {
+                Dir::Original => original,
+                Dir::Reply => reply,
+            };
+            if let Some((flags, mask)) = order {
+                let side = self.side_mut(dir);
+                side.flags = (side.flags & !mask) | (flags & mask);
+            }
+        }
+
+        let both = self.side(Dir::Original).flags & self.side(Dir::Reply).flags;
+        if let [Some(original), Some(reply)] = edit.scale {
+            if both & flag::WINDOW_SCALE != 0 {
+                self.side_mut(Dir::Original).scale = original;
+                self.side_mut(Dir::Reply).scale = reply;
+            }
+        }
+    }
+}
+
+/// An order to change what is known (`CTA_PROTOINFO_TCP_*`), as far as it is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// The state, at most [`State::SynSent2`] by netlink policy.
+    pub state: Option<u8>,
+    /// Flags and which of them to change, by direction.
+    pub flags: [Option<(u8, u8)>; 2],
+    /// Shifts, at most 14 by netlink policy; taken if both are given and both sides scale.
+    pub scale: [Option<u8>; 2],
+}
+
+/// Which timeout: those of the states, and two more. The number is that of
+/// `enum tcp_conntrack`, where the one of [`State::None`] mirrors that of [`State::SynSent`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(u8);
+
+impl Slot {
+    /// How many slots there are (`TCP_CONNTRACK_TIMEOUT_MAX`).
+    pub const COUNT: usize = 14;
+
+    /// After [`Policy::max_retrans`] repetitions, or a closed window.
+    pub const RETRANS: Slot = Slot(12);
+
+    /// While data is not acknowledged, or too little is known to trust.
+    pub const UNACK: Slot = Slot(13);
+
+    /// That of a state.
+    #[inline]
+    pub const fn of(state: State) -> Slot {
+        Slot(state.raw())
+    }
+
+    /// Its place in an array of [`Slot::COUNT`].
+    #[inline]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// How strict to be; from sysctl.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The window decides about resets only (`nf_conntrack_tcp_be_liberal`).
+    pub liberal: bool,
+    /// Resets with old numbers are taken (`nf_conntrack_tcp_ignore_invalid_rst`).
+    pub ignore_invalid_rst: bool,
+    /// Repetitions from which on [`Slot::RETRANS`] counts (`nf_conntrack_tcp_max_retrans`).
+    pub max_retrans: u8,
+}
+
+impl Default for Policy {
+    /// What a network namespace begins with.
+    fn default() -> Self {
+        Policy {
+            liberal: false,
+            ignore_invalid_rst: false,
+            max_retrans: 3,
+        }
+    }
+}
+
+/// What the entry of the connection says besides [`Tracking`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The other side has answered (`IPS_SEEN_REPLY`), before this segment.
+    pub seen_reply: bool,
+    /// The connection has proved itself (`IPS_ASSURED`).
+    pub assured: bool,
+    /// Nobody but ctnetlink changes the timeout (`IPS_FIXED_TIMEOUT`).
+    pub fixed_timeout: bool,
+    /// A synproxy stands between the sides.
+    pub synproxy: bool,
+    /// Ticks until the entry expires; zero if it has.
+    pub remaining: u32,
+}
+
+/// What a step depends on besides the connection and the segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Env<T> {
+    /// How strict to be.
+    pub policy: Policy,
+    /// What the entry says.
+    pub entry: Entry,
+    /// By how much NAT shifted the numbers that this segment acknowledges: the offset of the
+    /// opposite direction at the number before [`Segment::ack`].
+    pub seq_offset: i32,
+    /// Ticks per second.
+    pub hz: u32,
+    /// A `Fn(Slot) -> u32`: timeouts in ticks.
+    pub timeout: T,
+}
+
+/// Why a first segment makes no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Connections do not begin like this.
+    InvalidNew,
+    /// It may belong to a connection that was there before, but such are not picked up.
+    NotPickedUp,
+}
+
+impl Refused {
+    /// The text for the log of invalid packets, if there is one.
+    pub const fn text(self) -> Option<&'static CStr> {
+        match self {
+            Refused::InvalidNew => Some(c"invalid new"),
+            Refused::NotPickedUp => None,
+        }
+    }
+}
+
+/// What a step amounts to.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What becomes of the segment and the entry.
+    pub verdict: Verdict,
+    /// Listeners want to know that the state has changed (`IPCT_PROTOINFO`).
+    pub protoinfo: bool,
+    /// The connection has just proved itself: set `IPS_ASSURED` and tell (`IPCT_ASSURED`).
+    pub assured: bool,
+    /// What the log of invalid packets says.
+    pub log: Option<Log>,
+}
+
+/// What becomes of a segment and the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Pass; count it, the entry expires so many ticks from now.
+    Refresh(u32),
+    /// Pass; neither counted nor a reason for the entry to live on.
+    Pass,
+    /// Pass; count it and delete the entry.
+    KillAndPass,
+    /// Delete the entry and begin again; if somebody else is deleting it already, drop.
+    KillAndRepeat,
+    /// No part of the connection.
+    Invalid {
+        /// The entry expires so many ticks from now, which is earlier than before; for the log,
+        /// [`Log::LoweredTimeout`] comes after [`Step::log`].
+        shorten: Option<u32>,
+    },
+}
+
+impl Step {
+    #[inline]
+    const fn pass(log: Option<Log>) -> Step {
+        Step {
+            verdict: Verdict::Pass,
+            protoinfo: false,
+            assured: false,
+            log,
+        }
+    }
+
+    #[inline]
+    const fn invalid(log: Log, shorten: Option<u32>) -> Step {
+        Step {
+            verdict: Verdict::Invalid { shorten },
+            protoinfo: false,
+            assured: false,
+            log: Some(log),
+        }
+    }
+}
+
+/// Why a segment was not taken for what it says; the text is for the log of invalid packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// (I) is broken by that many bytes, and nothing else.
+    Overshot(u32),
+    /// (I) is broken; with the bound.
+    SeqOver(u32),
+    /// (II) is broken; with the bound.
+    SeqUnder(u32),
+    /// (III) is broken; with the bound.
+    AckOver(u32),
+    /// (IV) is broken; with the bound.
+    AckUnder(u32),
+    /// The table has it ignored.
+    Ignored(Cell),
+    /// The table has it invalid.
+    Invalid(Cell),
+    /// An answer to a SYN that should not have come (RFC 5961).
+    ChallengeAck,
+    /// A reset with an old number.
+    InvalidRst,
+    /// The entry expires earlier.
+    LoweredTimeout,
+}
+
+/// A place in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    kind: Kind,
+    dir: Dir,
+    state: u8,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "packet (index {}) in dir {}",
+            self.kind.raw(),
+            self.dir.index()
+        )
+    }
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Log::Overshot(bytes) => write!(f, "{bytes} bytes more than expected"),
+            Log::SeqOver(bound) => write!(
+                f,
+                "SEQ is over upper bound {bound} (over the window of the receiver)"
+            ),
+            Log::SeqUnder(bound) => write!(
+                f,
+                "SEQ is under lower bound {bound} (already ACKed data retransmitted)"
+            ),
+            Log::AckOver(bound) => write!(
+                f,
+                "ACK is over upper bound {bound} (ACKed data not seen yet)"
+            ),
+            Log::AckUnder(bound) => write!(
+                f,
+                "ignored ACK under lower bound {bound} (possible overly delayed)"
+            ),
+            Log::Ignored(cell) => write!(f, "{cell} ignored, state {}", state_name(cell.state)),
+            Log::Invalid(cell) => write!(f, "{cell} invalid, state {}", state_name(cell.state)),
+            Log::ChallengeAck => f.write_str("challenge-ack ignored"),
+            Log::InvalidRst => f.write_str("invalid rst"),
+            Log::LoweredTimeout => f.write_str("lowered timeout to UNACK"),
+        }
+    }
+}
+
+/// The name of the state that a byte of `struct ip_ct_tcp` denotes.
+pub fn state_name(raw: u8) -> &'static str {
+    State::from_raw(raw).map_or("UNKNOWN", State::name)
+}
+
+/// Whether little is lost if the entry of a connection in this state goes early.
+#[inline]
+pub fn can_early_drop(raw_state: u8) -> bool {
+    State::from_raw(raw_state).is_some_and(State::closing)
+}
+
+/// Whether both sides have agreed to the connection, and neither to its end.
+#[inline]
+pub const fn is_established(raw_state: u8, assured: bool) -> bool {
+    raw_state == State::Established.raw() && assured
+}
+
+/// Makes a connection of its first segment; [`step`] with the same segment comes next.
+///
+/// `loose` allows to pick up connections that were there before (`nf_conntrack_tcp_loose`).
+///
+/// # Errors
+///
+/// Those of [`Refused`]; the segment is no part of any connection then.
+pub fn open(segment: &Segment<'_>, loose: bool) -> Result<Tracking, Refused> {
+    let Next::To(state) = table::next(Dir::Original, segment.kind(), State::None) else {
+        return Err(Refused::InvalidNew);
+    };
+
+    let mut tracking = Tracking {
+        last_index: Kind::None.raw(),
+        ..Tracking::default()
+    };
+    let [original, reply] = &mut tracking.seen;
+
+    original.end = segment.end();
+    original.max_end = segment.end();
+    original.max_win = u32::from(segment.window).max(1);
+
+    if state == State::SynSent {
+        original.negotiate(segment);
+    } else if loose {
+        original.max_end = original.end.plus(original.max_win);
+        // What was offered is not known: assume selective acknowledgements, and that the windows
+        // are scaled by an unknown shift.
+        original.flags = flag::SACK_PERM | flag::BE_LIBERAL;
+        reply.flags = original.flags;
+    } else {
+        return Err(Refused::NotPickedUp);
+    }
+    Ok(tracking)
+}
+
+/// Takes a connection on by a segment in direction `dir`.
+///
+/// `tracking` may change whatever the verdict is. The segment's flags are to be valid, see
+/// [`Segment::flags_valid`].
+#[inline]
+pub fn step<T: Fn(Slot) -> u32>(
+    tracking: &mut Tracking,
+    dir: Dir,
+    segment: &Segment<'_>,
+    env: &Env<T>,
+) -> Step {
+    let kind = segment.kind();
+    let Passage { from, to, window } = match passage(tracking, dir, kind, segment, env) {
+        Ok(passage) => passage,
+        Err(step) => return step,
+    };
+
+    if window {
+        let checked = window::check(
+            tracking,
+            dir,
+            kind,
+            segment,
+            env.seq_offset,
+            env.policy.liberal,
+        );
+        match checked {
+            Ok(()) => {}
+            Err(Outside::Ignore(log)) => return Step::pass(Some(log)),
+            Err(Outside::Invalid(log)) => {
+                return Step::invalid(log, shorten(tracking, dir, kind, env));
+            }
+        }
+    }
+
+    tracking.set_last(kind, dir);
+    tracking.state = to.raw();
+    if from != to && to == State::FinWait {
+        tracking.side_mut(dir).flags |= flag::CLOSE_INIT;
+    }
+    conclude(tracking, kind, segment, env, from, to)
+}
+
+/// A transition that the table allows.
+struct Passage {
+    /// The state before.
+    from: State,
+    /// The state that follows.
+    to: State,
+    /// Whether the window is to be asked.
+    window: bool,
+}
+
+/// Asks the table, and knows the cases for which a table is too simple.
+#[inline]
+fn passage<T>(
+    tracking: &mut Tracking,
+    dir: Dir,
+    kind: Kind,
+    segment: &Segment<'_>,
+    env: &Env<T>,
+) -> Result<Passage, Step> {
+    let Some(from) = State::from_raw(tracking.state) else {
+        return Err(invalid_cell(tracking, dir, kind));
+    };
+    let mut passage = match table::next(dir, kind, from) {
+        Next::To(to) => Passage {
+            from,
+            to,
+            window: true,
+        },
+        Next::Ignore => return ignored(tracking, dir, kind, segment, from),
+        Next::Invalid => return Err(not_in_table(tracking, dir, kind, segment, env, from)),
+    };
+
+    match passage.to {
+        State::SynSent if matches!(from, State::TimeWait | State::Close | State::SynSent2) => {
+            if reopens(tracking, dir) {
+                return Err(Step {
+                    verdict: Verdict::KillAndRepeat,
+                    ..Step::pass(None)
+                });
+            }
+            return ignored(tracking, dir, kind, segment, from);
+        }
+        State::TimeWait
+            if from == State::LastAck && kind == Kind::Ack && take_challenge(tracking, dir) =>
+        {
+            return Err(Step::pass(Some(Log::ChallengeAck)));
+        }
+        State::SynSent2 => tracking.last_flags |= flag::SIMULTANEOUS_OPEN,
+        State::SynRecv
+            if dir == Dir::Reply
+                && kind == Kind::Ack
+                && tracking.last_flags & flag::SIMULTANEOUS_OPEN != 0 =>
+        {
+            // The table does not know that the SYN-ACK of this side was seen before.
+            passage.to = State::Established;
+        }
+        State::Close if kind == Kind::Rst => {
+            return reset(tracking, dir, segment, env, from);
+        }
+        _ => {}
+    }
+    Ok(passage)
+}
+
+#[cold]
+fn invalid_cell(tracking: &Tracking, dir: Dir, kind: Kind) -> Step {
+    let cell = Cell {
+        kind,
+        dir,
+        state: tracking.state,
+    };
+    Step::invalid(Log::Invalid(cell), None)
+}
+
+/// A segment that the table has invalid.
+#[cold]
+fn not_in_table<T>(
+    tracking: &Tracking,
+    dir: Dir,
+    kind: Kind,
+    segment: &Segment<'_>,
+    env: &Env<T>,
+    from: State,
+) -> Step {
+    // If the SYN from a synproxy to the server or its answer is lost, the keepalive of the client,
+    // whose own handshake is done, is what makes the proxy send it again.
+    if env.entry.synproxy
+        && from == State::SynSent
+        && kind == Kind::Ack
+        && dir == Dir::Original
+        && tracking.last_dir() == Dir::Original
+        && tracking.side(dir).end.minus(1) == segment.seq
+    {
+        return Step::pass(None);
+    }
+    invalid_cell(tracking, dir, kind)
+}
+
+/// Whether a SYN to a connection that is over makes a new one in its place: if it was closed in
+/// order, or if the sender of the SYN has aborted it.
+///
+/// RFC 9293, section 3.6.1, has conditions for this; they do not matter here, because the
+/// endpoint, not the tracker, is in TIME-WAIT.
+fn reopens(tracking: &Tracking, dir: Dir) -> bool {
+    tracking.any_flags() & flag::CLOSE_INIT != 0
+        || (tracking.last_dir() == dir && tracking.last_is(Kind::Rst))
+}
+
+/// Whether an ACK that seems to be the last one is a challenge (RFC 5961) to a SYN that was let
+/// through, in which case it says nothing about the FIN. There is one challenge per SYN.
+fn take_challenge(tracking: &mut Tracking, dir: Dir) -> bool {
+    let challenge = tracking.last_dir() != dir
+        && tracking.last_is(Kind::Syn)
+        && tracking.last_flags & flag::EXP_CHALLENGE_ACK != 0;
+    if challenge {
+        tracking.last_flags &= !flag::EXP_CHALLENGE_ACK;
+    }
+    challenge
+}
+
+/// A segment that is to pass because what is known may be wrong: a SYN in original direction, a
+/// SYN-ACK in reply to what may have been such a SYN, or an ACK that may answer one.
+///
+/// Notes what the answer can be recognised by. If this is the answer, a SYN-ACK to the noted SYN,
+/// the endpoints are opening a connection and the tracker follows.
+#[cold]
+fn ignored(
+    tracking: &mut Tracking,
+    dir: Dir,
+    kind: Kind,
+    segment: &Segment<'_>,
+    from: State,
+) -> Result<Passage, Step> {
+    if kind == Kind::SynAck
+        && tracking.last_is(Kind::Syn)
+        && tracking.last_dir() != dir
+        && segment.ack == tracking.last_end
+    {
+        resync(tracking, dir);
+        return Ok(Passage {
+            from: State::SynSent,
+            to: State::SynRecv,
+            window: true,
+        });
+    }
+
+    tracking.set_last(kind, dir);
+    tracking.last_seq = segment.seq;
+    tracking.last_end = segment.end();
+    tracking.last_win = segment.window;
+
+    if kind == Kind::Syn && dir == Dir::Original {
+        let offer = segment.options.offer().unwrap_or_default();
+        tracking.last_wscale = offer.window_scale.unwrap_or(0);
+        tracking.last_flags = 0;
+        if offer.window_scale.is_some() {
+            tracking.last_flags |= flag::WINDOW_SCALE;
+        }
+        if offer.sack_permitted {
+            tracking.last_flags |= flag::SACK_PERM;
+        }
+        if from == State::LastAck {
+            tracking.last_flags |= flag::EXP_CHALLENGE_ACK;
+        }
+    }
+    if kind == Kind::Ack && dir == Dir::Reply && from == State::SynSent {
+        // If it was a challenge, the reset that answers it bears this number.
+        tracking.last_ack = segment.ack;
+    }
+
+    let cell = Cell {
+        kind,
+        dir,
+        state: from.raw(),
+    };
+    Err(Step::pass(Some(Log::Ignored(cell))))
+}
+
+/// Starts over from the SYN that was let through, now that a SYN-ACK in direction `dir` has
+/// answered it. The side that answers is learned from that answer.
+fn resync(tracking: &mut Tracking, dir: Dir) {
+    tracking.last_flags &= !flag::EXP_CHALLENGE_ACK;
+
+    let noted = *tracking;
+    let opener = tracking.side_mut(dir.opposite());
+    opener.end = noted.last_end;
+    opener.max_end = noted.last_end;
+    opener.max_win = u32::from(noted.last_win).max(1);
+    opener.scale = noted.last_wscale;
+    opener.flags = noted.last_flags;
+
+    tracking.side_mut(dir).reset();
+}
+
+/// A reset; decides whether it is one, whether it ends the connection, and whether the window has
+/// a say.
+#[cold]
+fn reset<T>(
+    tracking: &Tracking,
+    dir: Dir,
+    segment: &Segment<'_>,
+    env: &Env<T>,
+    from: State,
+) -> Result<Passage, Step> {
+    let close = |window| Passage {
+        from,
+        to: State::Close,
+        window,
+    };
+    let mut passage = close(true);
+
+    // The ports of a connection that is over may be in use again, and then all that is known is
+    // out of date. Its entry can go at any time anyway.
+    if from.closing() {
+        return Ok(close(false));
+    }
+
+    let peer = tracking.side(dir.opposite());
+    // After a SYN that was let through, the highest number may be out of date.
+    if peer.flags & flag::MAXACK_SET != 0 && !tracking.last_is(Kind::Syn) {
+        let established = is_established(from.raw(), env.entry.assured);
+
+        // Most likely the answer to a SYN that was let through, even if an ACK came in between.
+        if segment.seq == Seq(0) && !established {
+            return Ok(passage);
+        }
+        if segment.seq.before(peer.max_ack) && !env.policy.ignore_invalid_rst {
+            return Err(Step::invalid(Log::InvalidRst, None));
+        }
+        if !established || segment.seq == peer.max_ack {
+            return Ok(passage);
+        }
+        // Right behind the data of the same sender.
+        if tracking.last_is(Kind::Ack)
+            && tracking.last_dir() == dir
+            && segment.seq == tracking.last_end
+        {
+            return Ok(passage);
+        }
+        // Not the number that the receiver expects, so it may answer with a challenge (RFC 5961)
+        // and go on.
+        passage.to = from;
+    }
+
+    // The answer to a SYN or, while half open, to an ACK that was let through. It may acknowledge
+    // what the window does not know of.
+    let answers_syn =
+        env.entry.seen_reply && tracking.last_is(Kind::Syn) && tracking.last_dir() != dir;
+    let answers_ack = !env.entry.assured && tracking.last_is(Kind::Ack);
+    if (answers_syn || answers_ack) && segment.ack == tracking.last_end {
+        passage.window = false;
+    }
+
+    // The answer to a challenge that was let through.
+    if from == State::SynSent
+        && tracking.last_is(Kind::Ack)
+        && tracking.last_dir() == Dir::Reply
+        && segment.seq == tracking.last_ack
+    {
+        passage.window = false;
+    }
+    Ok(passage)
+}
+
+/// What becomes of the timeout of an assured connection when a FIN or RST missed the window.
+///
+/// If the other side has tried to end the connection as well, what is known about the window is
+/// most likely wrong and the connection over: it should not stay for days.
+#[cold]
+fn shorten<T: Fn(Slot) -> u32>(
+    tracking: &mut Tracking,
+    dir: Dir,
+    kind: Kind,
+    env: &Env<T>,
+) -> Option<u32> {
+    const SECONDS_NOT_WORTH_IT: u32 = 120;
+
+    if !env.entry.assured || env.entry.fixed_timeout || !matches!(kind, Kind::Rst | Kind::Fin) {
+        return None;
+    }
+
+    let other_side_too =
+        tracking.last_dir() != dir && (tracking.last_is(Kind::Fin) || tracking.last_is(Kind::Rst));
+    if !other_side_too {
+        tracking.set_last(kind, dir);
+        return None;
+    }
+
+    let remaining = env.entry.remaining;
+    if remaining < SECONDS_NOT_WORTH_IT.saturating_mul(env.hz) {
+        return None;
+    }
+    let unack = (env.timeout)(Slot::UNACK);
+    (remaining > unack).then_some(unack)
+}
+
+/// How long a connection may now be idle.
+#[inline]
+fn idle_limit<T: Fn(Slot) -> u32>(tracking: &Tracking, kind: Kind, env: &Env<T>, to: State) -> u32 {
+    let usual = (env.timeout)(Slot::of(to));
+    // A limit that is to be lowered but is not higher than the lower one leaves the decision to
+    // the next rule.
+    let lower = |slot: Slot| Some((env.timeout)(slot)).filter(|ticks| usual > *ticks);
+
+    if tracking.retrans >= env.policy.max_retrans {
+        if let Some(ticks) = lower(Slot::RETRANS) {
+            return ticks;
+        }
+    }
+    if (kind == Kind::Rst && to == State::Established)
+        || tracking.any_flags() & flag::DATA_UNACKNOWLEDGED != 0
+    {
+        if let Some(ticks) = lower(Slot::UNACK) {
+            return ticks;
+        }
+    }
+    if tracking.last_win == 0 {
+        if let Some(ticks) = lower(Slot::RETRANS) {
+            return ticks;
+        }
+    }
+    usual
+}
+
+/// The verdict on a segment that has moved the connection from one state to another.
+#[inline]
+fn conclude<T: Fn(Slot) -> u32>(
+    tracking: &Tracking,
+    kind: Kind,
+    segment: &Segment<'_>,
+    env: &Env<T>,
+    from: State,
+    to: State,
+) -> Step {
+    let mut ticks = idle_limit(tracking, kind, env, to);
+    let mut step = Step {
+        verdict: Verdict::Pass,
+        protoinfo: from != to,
+        assured: false,
+        log: None,
+    };
+
+    if !env.entry.seen_reply {
+        // A reset is all the answer there is: nothing was ever established.
+        if segment.flags.has(Flags::RST) {
+            step.verdict = Verdict::KillAndPass;
+            return step;
+        }
+        // Or the same ports with a new SYN each could keep the entry, and its NAT binding, for
+        // ever.
+        if kind == Kind::Syn && from == State::SynSent {
+            return step;
+        }
+        // Picked up, and nothing known about the other side.
+        if to == State::Established {
+            ticks = ticks.min((env.timeout)(Slot::UNACK));
+        }
+    } else if !env.entry.assured
+        && matches!(from, State::SynRecv | State::Established)
+        && to == State::Established
+    {
+        // An acknowledgement after the answer to the SYN, or an answer after being picked up.
+        step.assured = true;
+    }
+
+    step.verdict = Verdict::Refresh(ticks);
+    step
+}
