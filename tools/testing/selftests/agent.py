@@ -181,7 +181,7 @@ def build(proto, opts):
     if "cut" in num:
         body = body[:num["cut"]]
     packet = packets.ip(src, dst, number, body, num.get("ttl", 64), num.get("ident", 0), num.get("frag", 0),
-                        num.get("ihl", 5), num.get("iplen"), num.get("ipcsum"), num.get("ipver"))
+                        num.get("ihl", 5), num.get("iplen"), num.get("ipcsum"), num.get("ipver"), num.get("flow", 0))
     return packet[:num["total"]] if "total" in num else packet
 
 

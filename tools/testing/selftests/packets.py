@@ -48,15 +48,16 @@ def seal(src, dst, proto, data, offset, wanted):
     return put16(data, offset, value)
 
 
-def ip(src, dst, proto, payload, ttl=64, ident=0, frag=0, hlen=5, length=None, csum=None, version=None):
-    """The packet of either family; HLEN, LENGTH, CSUM, VERSION may lie."""
+def ip(src, dst, proto, payload, ttl=64, ident=0, frag=0, hlen=5, length=None, csum=None, version=None,
+       flow=0):
+    """The packet of either family; HLEN, LENGTH, CSUM, VERSION may lie. IDENT is IPv4's, FLOW IPv6's."""
     if src.version == 4:
         total = 20 + len(payload) if length is None else length
         head = struct.pack("!BBHHHBBH4s4s", (version or 4) << 4 | hlen, 0, total, ident, frag, ttl, proto, 0,
                            src.packed, dst.packed)
         return put16(head, 10, checksum(head) if csum is None else csum) + payload
     plen = len(payload) if length is None else length
-    return struct.pack("!IHBB16s16s", (version or 6) << 28, plen, proto, ttl, src.packed, dst.packed) + payload
+    return struct.pack("!IHBB16s16s", (version or 6) << 28 | flow, plen, proto, ttl, src.packed, dst.packed) + payload
 
 
 def tcp(src, dst, sport, dport, flags, seq=0, ack=0, win=65535, data=b"", options=b"", doff=None, csum=None, urg=0):
