@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The GRE tracker.
+//!
+//! | answered | timeout | proven |
+//! | --- | --- | --- |
+//! | no | the entry's unreplied one | - |
+//! | yes | the entry's replied one | from now on, unless it was a clash |
+//!
+//! The entry keeps timeouts of its own, taken when it is confirmed. The PPTP helper writes them
+//! before, and they are overwritten with the defaults all the same: users see those values in
+//! listings.
+//!
+//! C counterpart: `nf_conntrack_gre_packet`.
+
+use super::super::status::Status;
+
+/// How long an entry stays without a packet, in ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timers {
+    /// Without an answer.
+    pub unreplied: u32,
+    /// Answered.
+    pub replied: u32,
+}
+
+/// What a packet does to its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The entry's own timeouts, if it has to learn them.
+    pub timers: Option<Timers>,
+    /// Ticks that the entry stays from now on.
+    pub timeout: u32,
+    /// Whether the entry is proven now; it may have been so before.
+    pub assure: bool,
+}
+
+/// What a packet does to the entry with this `status` and timeouts of its `own`; `limits` are those
+/// of the namespace or of the policy attached to the flow.
+#[inline]
+pub const fn step(status: Status, own: Timers, limits: Timers) -> Step {
+    let learned = if status.has(Status::CONFIRMED) {
+        None
+    } else {
+        Some(limits)
+    };
+    let timers = match learned {
+        Some(learned) => learned,
+        None => own,
+    };
+    let answered = status.has(Status::SEEN_REPLY);
+    Step {
+        timers: learned,
+        timeout: if answered {
+            timers.replied
+        } else {
+            timers.unreplied
+        },
+        assure: answered && !status.any(Status::ASSURED.with(Status::NAT_CLASH)),
+    }
+}
+
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(
+    CONFIG_KUNIT = "y",
+    kernel::prelude::kunit_tests(nf_conntrack_pure_gre)
+)]
+mod tests {
+    use super::*;
+
+    const OWN: Timers = Timers {
+        unreplied: 1,
+        replied: 2,
+    };
+    const LIMITS: Timers = Timers {
+        unreplied: 30,
+        replied: 180,
+    };
+
+    #[test]
+    fn status_decides() {
+        let seen = Status::CONFIRMED | Status::SEEN_REPLY;
+        let table = [
+            (Status(0), Some(LIMITS), 30, false),
+            (Status::SEEN_REPLY, Some(LIMITS), 180, true),
+            (Status::CONFIRMED, None, 1, false),
+            (seen, None, 2, true),
+            (seen | Status::ASSURED, None, 2, false),
+            (seen | Status::NAT_CLASH, None, 2, false),
+        ];
+        for (status, timers, timeout, assure) in table {
+            let expected = Step {
+                timers,
+                timeout,
+                assure,
+            };
+            assert_eq!(step(status, OWN, LIMITS), expected);
+        }
+    }
+}

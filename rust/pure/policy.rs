@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is not about one protocol: how long, how many, who goes first.
+//!
+//! * [`timeout`]: the defaults of every protocol.
+//! * [`size`]: how large the tables are.
+//! * [`chain`]: how long a bucket may become.
+//! * [`clash`]: two entries for one flow.
+//! * [`pace`]: when the worker that clears expired entries runs, and for how long.
+//! * [`class`]: what an entry is worth; [`evict`]: who may take whom, and from where.
+//! * [`seqadj`]: sequence numbers after a translation changed the length of a payload.
+
+pub mod chain;
+pub mod clash;
+pub mod class;
+pub mod evict;
+pub mod pace;
+pub mod seqadj;
+pub mod size;
+pub mod timeout;
