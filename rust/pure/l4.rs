@@ -10,4 +10,8 @@
 //!
 //! C counterparts: `net/netfilter/nf_conntrack_proto_*.c`.
 
+pub mod generic;
+pub mod gre;
+pub mod icmp;
 pub mod tcp;
+pub mod udp;

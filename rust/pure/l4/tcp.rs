@@ -909,3 +909,985 @@ fn conclude<T: Fn(Slot) -> u32>(
     step.verdict = Verdict::Refresh(ticks);
     step
 }
+
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(
+    CONFIG_KUNIT = "y",
+    kernel::prelude::kunit_tests(nf_conntrack_pure_tcp)
+)]
+mod tests {
+    use super::super::super::wire::tcp::Options;
+    use super::*;
+    use core::mem::offset_of;
+    use core::mem::size_of;
+
+    const SYN: Flags = Flags::SYN;
+    const ACK: Flags = Flags::ACK;
+    const RST: Flags = Flags::RST;
+    const SYN_ACK: Flags = SYN.with(ACK);
+    const FIN_ACK: Flags = Flags::FIN.with(ACK);
+
+    const ORIGINAL: Dir = Dir::Original;
+    const REPLY: Dir = Dir::Reply;
+
+    const HZ: u32 = 250;
+    const MINUTE: u32 = 60 * HZ;
+    const DAY: u32 = 24 * 60 * MINUTE;
+
+    /// What mainline begins with, in ticks.
+    const TIMEOUTS: [u32; Slot::COUNT] = [
+        2 * MINUTE,
+        2 * MINUTE,
+        MINUTE,
+        5 * DAY,
+        2 * MINUTE,
+        MINUTE,
+        MINUTE / 2,
+        2 * MINUTE,
+        10 * HZ,
+        2 * MINUTE,
+        0,
+        0,
+        5 * MINUTE,
+        5 * MINUTE,
+    ];
+
+    /// Numbers at which the two sides begin.
+    const CLIENT: u32 = 0xffff_fff0;
+    const SERVER: u32 = 0x7fff_fff8;
+
+    /// A tracker and what its caller remembers.
+    #[derive(Clone, Copy)]
+    struct Conn {
+        tracking: Tracking,
+        entry: Entry,
+        policy: Policy,
+        confirmed: bool,
+        loose: bool,
+    }
+
+    fn segment(flags: Flags, seq: Seq, ack: Seq, payload: u32) -> Segment<'static> {
+        Segment {
+            seq,
+            ack,
+            window: 8_000,
+            flags,
+            payload,
+            options: Options::default(),
+        }
+    }
+
+    impl Conn {
+        const NEW: Conn = Conn {
+            tracking: Tracking {
+                seen: [Sender {
+                    end: Seq(0),
+                    max_end: Seq(0),
+                    max_win: 0,
+                    max_ack: Seq(0),
+                    scale: 0,
+                    flags: 0,
+                }; 2],
+                state: 0,
+                last_dir: 0,
+                retrans: 0,
+                last_index: 0,
+                last_seq: Seq(0),
+                last_ack: Seq(0),
+                last_end: Seq(0),
+                last_win: 0,
+                last_wscale: 0,
+                last_flags: 0,
+            },
+            entry: Entry {
+                seen_reply: false,
+                assured: false,
+                fixed_timeout: false,
+                synproxy: false,
+                remaining: u32::MAX,
+            },
+            policy: Policy {
+                liberal: false,
+                ignore_invalid_rst: false,
+                max_retrans: 3,
+            },
+            confirmed: false,
+            loose: true,
+        };
+
+        /// Does what the caller of the tracker does.
+        fn feed(&mut self, dir: Dir, segment: &Segment<'_>) -> Option<Step> {
+            if !self.confirmed {
+                self.tracking = open(segment, self.loose).ok()?;
+            }
+            let env = Env {
+                policy: self.policy,
+                entry: self.entry,
+                seq_offset: 0,
+                hz: HZ,
+                timeout: |slot: Slot| TIMEOUTS[slot.index()],
+            };
+            let step = step(&mut self.tracking, dir, segment, &env);
+            if !matches!(step.verdict, Verdict::Invalid { .. }) {
+                self.confirmed = true;
+                self.entry.assured |= step.assured;
+                self.entry.seen_reply |= dir == REPLY;
+            }
+            Some(step)
+        }
+
+        /// A segment with numbers relative to where the two sides began.
+        fn send(&mut self, dir: Dir, flags: Flags, seq: u32, ack: u32, payload: u32) -> Step {
+            let (mine, theirs) = match dir {
+                Dir::Original => (CLIENT, SERVER),
+                Dir::Reply => (SERVER, CLIENT),
+            };
+            let segment = segment(flags, Seq(mine).plus(seq), Seq(theirs).plus(ack), payload);
+            self.feed(dir, &segment).unwrap_or(Step {
+                verdict: Verdict::Invalid { shorten: None },
+                protoinfo: false,
+                assured: false,
+                log: None,
+            })
+        }
+
+        fn is(&self, state: State) -> bool {
+            self.tracking.state == state.raw()
+        }
+
+        /// A connection that has seen a SYN.
+        fn syn_sent() -> Conn {
+            let mut conn = Conn::NEW;
+            let _ = conn.send(ORIGINAL, SYN, 0, 0, 0);
+            conn
+        }
+
+        /// A connection that has seen the answer.
+        fn syn_recv() -> Conn {
+            let mut conn = Conn::syn_sent();
+            let _ = conn.send(REPLY, SYN_ACK, 0, 1, 0);
+            conn
+        }
+
+        /// A connection that has seen the handshake.
+        fn established() -> Conn {
+            let mut conn = Conn::syn_recv();
+            let _ = conn.send(ORIGINAL, ACK, 1, 1, 0);
+            conn
+        }
+
+        /// A connection that exchanged a hundred bytes each way, all acknowledged.
+        fn busy() -> Conn {
+            let mut conn = Conn::established();
+            let _ = conn.send(ORIGINAL, ACK, 1, 1, 100);
+            let _ = conn.send(REPLY, ACK, 1, 101, 100);
+            let _ = conn.send(ORIGINAL, ACK, 101, 101, 0);
+            conn
+        }
+
+        /// A connection that was closed in order; the client began.
+        fn time_wait() -> Conn {
+            let mut conn = Conn::established();
+            let _ = conn.send(ORIGINAL, FIN_ACK, 1, 1, 0);
+            let _ = conn.send(REPLY, ACK, 1, 2, 0);
+            let _ = conn.send(REPLY, FIN_ACK, 1, 2, 0);
+            let _ = conn.send(ORIGINAL, ACK, 2, 2, 0);
+            conn
+        }
+    }
+
+    const INVALID: Verdict = Verdict::Invalid { shorten: None };
+
+    fn refresh(state: State) -> Verdict {
+        Verdict::Refresh(TIMEOUTS[Slot::of(state).index()])
+    }
+
+    const UNACK: Verdict = Verdict::Refresh(5 * MINUTE);
+
+    /// A line of the log.
+    struct Text {
+        bytes: [u8; 128],
+        len: usize,
+    }
+
+    impl fmt::Write for Text {
+        fn write_str(&mut self, s: &str) -> fmt::Result {
+            let end = self.len + s.len();
+            self.bytes
+                .get_mut(self.len..end)
+                .ok_or(fmt::Error)?
+                .copy_from_slice(s.as_bytes());
+            self.len = end;
+            Ok(())
+        }
+    }
+
+    fn reads(log: Option<Log>, expected: &str) -> bool {
+        let mut text = Text {
+            bytes: [0; 128],
+            len: 0,
+        };
+        log.is_some_and(|log| fmt::write(&mut text, format_args!("{log}")).is_ok())
+            && text.bytes.get(..text.len) == Some(expected.as_bytes())
+    }
+
+    #[test]
+    fn layout() {
+        // include/linux/netfilter/nf_conntrack_tcp.h
+        assert_eq!(size_of::<Sender>(), 20);
+        assert_eq!(offset_of!(Sender, max_ack), 12);
+        assert_eq!(offset_of!(Sender, scale), 16);
+        assert_eq!(offset_of!(Sender, flags), 17);
+        assert_eq!(size_of::<Tracking>(), 60);
+        assert_eq!(offset_of!(Tracking, state), 40);
+        assert_eq!(offset_of!(Tracking, last_dir), 41);
+        assert_eq!(offset_of!(Tracking, retrans), 42);
+        assert_eq!(offset_of!(Tracking, last_index), 43);
+        assert_eq!(offset_of!(Tracking, last_seq), 44);
+        assert_eq!(offset_of!(Tracking, last_ack), 48);
+        assert_eq!(offset_of!(Tracking, last_end), 52);
+        assert_eq!(offset_of!(Tracking, last_win), 56);
+        assert_eq!(offset_of!(Tracking, last_wscale), 58);
+        assert_eq!(offset_of!(Tracking, last_flags), 59);
+    }
+
+    #[test]
+    fn handshake() {
+        let mut conn = Conn::NEW;
+
+        let step = conn.send(ORIGINAL, SYN, 0, 0, 0);
+        assert!(step.verdict == refresh(State::SynSent));
+        assert!(step.protoinfo && !step.assured && step.log.is_none());
+        assert!(conn.is(State::SynSent));
+
+        let step = conn.send(REPLY, SYN_ACK, 0, 1, 0);
+        assert!(step.verdict == refresh(State::SynRecv));
+        assert!(step.protoinfo && !step.assured && step.log.is_none());
+        assert!(conn.is(State::SynRecv));
+
+        let step = conn.send(ORIGINAL, ACK, 1, 1, 0);
+        assert!(step.verdict == refresh(State::Established));
+        assert!(step.protoinfo && step.assured && step.log.is_none());
+        assert!(conn.is(State::Established));
+
+        // From now on nothing new to tell.
+        let step = conn.send(ORIGINAL, ACK, 1, 1, 0);
+        assert!(!step.protoinfo && !step.assured && step.log.is_none());
+    }
+
+    #[test]
+    fn data_shortens_the_timeout_until_acknowledged() {
+        let mut conn = Conn::established();
+        assert!(conn.send(ORIGINAL, ACK, 1, 1, 100).verdict == UNACK);
+        assert!(conn.send(ORIGINAL, ACK, 101, 1, 100).verdict == UNACK);
+        assert!(conn.send(REPLY, ACK, 1, 101, 0).verdict == UNACK);
+        assert!(conn.send(REPLY, ACK, 1, 201, 0).verdict == refresh(State::Established));
+        assert!(conn.send(REPLY, ACK, 1, 201, 50).verdict == UNACK);
+        assert!(conn.send(ORIGINAL, ACK, 201, 51, 0).verdict == refresh(State::Established));
+    }
+
+    #[test]
+    fn loss_and_reordering() {
+        for dir in Dir::BOTH {
+            let peer = dir.opposite();
+            let mut conn = Conn::busy();
+            // The segment before is lost after the tracker, or comes later.
+            assert!(conn.send(dir, ACK, 201, 101, 100).verdict == UNACK);
+            assert!(conn.send(peer, ACK, 101, 101, 0).verdict == UNACK);
+            assert!(conn.send(dir, ACK, 101, 101, 100).verdict == UNACK);
+            assert!(conn.send(dir, ACK, 201, 101, 100).verdict == UNACK);
+            let step = conn.send(peer, ACK, 101, 301, 0);
+            assert!(step.verdict == refresh(State::Established));
+        }
+    }
+
+    #[test]
+    fn repetition_shortens_the_timeout() {
+        let mut conn = Conn::busy();
+        let first = refresh(State::Established);
+        let repeated = Verdict::Refresh(5 * MINUTE);
+        // The last one of `busy` was the first of these.
+        for expected in [first, first, repeated, repeated] {
+            assert!(conn.send(ORIGINAL, ACK, 101, 101, 0).verdict == expected);
+        }
+        // Anything else ends it.
+        assert!(conn.send(REPLY, ACK, 101, 101, 0).verdict == first);
+
+        // A limit of zero is always reached.
+        conn.policy.max_retrans = 0;
+        assert!(conn.send(ORIGINAL, ACK, 101, 101, 0).verdict == repeated);
+    }
+
+    #[test]
+    fn closed_window_shortens_the_timeout() {
+        let mut conn = Conn::busy();
+        let mut ack = segment(ACK, Seq(CLIENT).plus(101), Seq(SERVER).plus(101), 0);
+        ack.window = 0;
+        let step = conn.feed(ORIGINAL, &ack);
+        assert!(step.is_some_and(|step| step.verdict == Verdict::Refresh(5 * MINUTE)));
+    }
+
+    #[test]
+    fn shorter_timeouts_never_lengthen() {
+        let entry = Entry {
+            seen_reply: true,
+            assured: true,
+            ..Entry::default()
+        };
+        // Each rule applies, but its timeout is not less than that of the state.
+        for state in State::ALL.into_iter().skip(1) {
+            let tracking = Tracking {
+                state: state.raw(),
+                retrans: 200,
+                last_win: 0,
+                seen: [Sender {
+                    flags: flag::DATA_UNACKNOWLEDGED,
+                    ..Sender::default()
+                }; 2],
+                ..Tracking::default()
+            };
+            let env = Env {
+                policy: Policy::default(),
+                entry,
+                seq_offset: 0,
+                hz: HZ,
+                timeout: |_: Slot| 77,
+            };
+            assert_eq!(idle_limit(&tracking, Kind::Rst, &env, state), 77);
+        }
+    }
+
+    #[test]
+    fn outside_the_window() {
+        for dir in Dir::BOTH {
+            let mut conn = Conn::busy();
+            let before = conn.tracking;
+
+            let step = conn.send(dir, ACK, 20_000, 101, 10);
+            assert!(step.verdict == INVALID && !step.protoinfo);
+            assert!(matches!(step.log, Some(Log::SeqOver(_))));
+            let step = conn.send(dir, ACK, 101, 102, 10);
+            assert!(step.verdict == INVALID);
+            assert!(matches!(step.log, Some(Log::AckOver(_))));
+            let step = conn.send(dir, ACK, 0u32.wrapping_sub(9_000), 101, 10);
+            assert!(step.verdict == Verdict::Pass);
+            assert!(matches!(step.log, Some(Log::SeqUnder(_))));
+            let step = conn.send(dir, ACK, 101, 0u32.wrapping_sub(70_000), 10);
+            assert!(step.verdict == Verdict::Pass);
+            assert!(matches!(step.log, Some(Log::AckUnder(_))));
+
+            assert!(conn.tracking == before);
+            // An order to be liberal lets all of it count.
+            conn.policy.liberal = true;
+            let step = conn.send(dir, ACK, 20_000, 101, 10);
+            assert!(step.verdict == refresh(State::Established) && step.log.is_none());
+        }
+    }
+
+    #[test]
+    fn simultaneous_open() {
+        let mut conn = Conn::syn_sent();
+        let step = conn.send(REPLY, SYN, 0, 0, 0);
+        assert!(step.verdict == Verdict::Pass || step.verdict == refresh(State::SynSent2));
+        assert!(conn.is(State::SynSent2));
+        let step = conn.send(ORIGINAL, SYN_ACK, 0, 1, 0);
+        assert!(step.verdict == refresh(State::SynRecv));
+        assert!(conn.is(State::SynRecv));
+        // The SYN-ACK of the other side is ignored, then one of the ACKs makes it.
+        let step = conn.send(REPLY, SYN_ACK, 0, 1, 0);
+        assert!(step.verdict == Verdict::Pass);
+        let step = conn.send(REPLY, ACK, 1, 1, 0);
+        assert!(step.assured);
+        assert!(conn.is(State::Established));
+    }
+
+    #[test]
+    fn simultaneous_open_the_other_way() {
+        let mut conn = Conn::syn_sent();
+        let _ = conn.send(REPLY, SYN, 0, 0, 0);
+        let _ = conn.send(REPLY, SYN_ACK, 0, 1, 0);
+        assert!(conn.is(State::SynRecv));
+        // Sent again.
+        let _ = conn.send(ORIGINAL, SYN_ACK, 0, 1, 0);
+        assert!(conn.is(State::SynRecv));
+        let _ = conn.send(ORIGINAL, ACK, 1, 1, 0);
+        assert!(conn.is(State::Established));
+    }
+
+    #[test]
+    fn late_ack_of_the_server_does_not_establish() {
+        // Without a simultaneous open it may answer a SYN that was sent again.
+        let mut conn = Conn::syn_recv();
+        let step = conn.send(REPLY, ACK, 1, 1, 0);
+        assert!(step.verdict == refresh(State::SynRecv) && !step.assured);
+        assert!(conn.is(State::SynRecv));
+    }
+
+    /// A segment of the closing: direction, flags, sequence number, acknowledgement number, and
+    /// the state afterwards.
+    type Closing = (Dir, Flags, u32, u32, State);
+
+    #[test]
+    fn closing_in_all_orders() {
+        let orders: [&[Closing]; 6] = [
+            // Four segments, for either beginner.
+            &[
+                (ORIGINAL, FIN_ACK, 1, 1, State::FinWait),
+                (REPLY, ACK, 1, 2, State::CloseWait),
+                (REPLY, FIN_ACK, 1, 2, State::LastAck),
+                (ORIGINAL, ACK, 2, 2, State::TimeWait),
+            ],
+            &[
+                (REPLY, FIN_ACK, 1, 1, State::FinWait),
+                (ORIGINAL, ACK, 1, 2, State::CloseWait),
+                (ORIGINAL, FIN_ACK, 1, 2, State::LastAck),
+                (REPLY, ACK, 2, 2, State::TimeWait),
+            ],
+            // Three.
+            &[
+                (ORIGINAL, FIN_ACK, 1, 1, State::FinWait),
+                (REPLY, FIN_ACK, 1, 2, State::LastAck),
+                (ORIGINAL, ACK, 2, 2, State::TimeWait),
+            ],
+            // At the same time.
+            &[
+                (ORIGINAL, FIN_ACK, 1, 1, State::FinWait),
+                (REPLY, FIN_ACK, 1, 1, State::LastAck),
+                (REPLY, ACK, 2, 2, State::TimeWait),
+                (ORIGINAL, ACK, 2, 2, State::TimeWait),
+            ],
+            // With everything sent twice.
+            &[
+                (REPLY, FIN_ACK, 1, 1, State::FinWait),
+                (ORIGINAL, ACK, 1, 2, State::CloseWait),
+                (ORIGINAL, ACK, 1, 2, State::CloseWait),
+                (ORIGINAL, FIN_ACK, 1, 2, State::LastAck),
+                (ORIGINAL, FIN_ACK, 1, 2, State::LastAck),
+                (REPLY, ACK, 2, 2, State::TimeWait),
+                (REPLY, ACK, 2, 2, State::TimeWait),
+                (ORIGINAL, FIN_ACK, 1, 2, State::TimeWait),
+            ],
+            // Ended by a reset.
+            &[
+                (ORIGINAL, FIN_ACK, 1, 1, State::FinWait),
+                (REPLY, RST, 1, 0, State::Close),
+                (ORIGINAL, ACK, 2, 1, State::Close),
+            ],
+        ];
+        for order in orders {
+            let mut conn = Conn::established();
+            let mut beginner = None;
+            for (dir, flags, seq, ack, state) in order.iter().copied() {
+                let before = conn.tracking.state;
+                let step = conn.send(dir, flags, seq, ack, 0);
+                assert!(conn.is(state));
+                assert!(step.verdict == refresh(state));
+                assert!(step.protoinfo == (before != state.raw()));
+                beginner = beginner.or(Some(dir));
+            }
+            // Only the one who began is marked.
+            for dir in Dir::BOTH {
+                let marked = conn.tracking.side(dir).flags & flag::CLOSE_INIT != 0;
+                assert_eq!(marked, beginner == Some(dir));
+            }
+        }
+    }
+
+    #[test]
+    fn closing_before_the_last_ack_of_the_handshake() {
+        for dir in Dir::BOTH {
+            let mut conn = Conn::syn_recv();
+            assert!(conn.send(dir, FIN_ACK, 1, 1, 0).protoinfo);
+            assert!(conn.is(State::FinWait));
+        }
+    }
+
+    #[test]
+    fn reset_of_an_unanswered_syn_deletes() {
+        let mut conn = Conn::syn_sent();
+        let step = conn.send(REPLY, RST.with(ACK), 0, 1, 0);
+        assert!(step.verdict == Verdict::KillAndPass && step.protoinfo);
+
+        // A zero instead of a number.
+        let mut conn = Conn::syn_sent();
+        let reset = segment(RST.with(ACK), Seq(0), Seq(CLIENT).plus(1), 0);
+        let step = conn.feed(REPLY, &reset);
+        assert!(step.is_some_and(|step| step.verdict == Verdict::KillAndPass));
+
+        // One that acknowledges something else; one byte beyond might answer a keepalive.
+        let mut conn = Conn::syn_sent();
+        let step = conn.send(REPLY, RST.with(ACK), 0, 3, 0);
+        assert!(step.verdict == INVALID);
+        assert!(conn.is(State::SynSent));
+    }
+
+    #[test]
+    fn resets_of_an_established_connection() {
+        for dir in Dir::BOTH {
+            let peer = dir.opposite();
+
+            // The number that the receiver expects.
+            let mut conn = Conn::busy();
+            assert!(conn.send(dir, RST, 101, 0, 0).verdict == refresh(State::Close));
+            assert!(conn.is(State::Close));
+
+            // An old one.
+            let mut conn = Conn::busy();
+            let step = conn.send(dir, RST, 100, 0, 0);
+            assert!(step.verdict == INVALID && reads(step.log, "invalid rst"));
+            assert!(conn.is(State::Established));
+            // By order it is taken, but not for exact.
+            conn.policy.ignore_invalid_rst = true;
+            assert!(conn.send(dir, RST, 100, 0, 0).verdict == UNACK);
+            assert!(conn.is(State::Established));
+
+            // One ahead: may be challenged, so it shortens the timeout only.
+            let mut conn = Conn::busy();
+            let step = conn.send(dir, RST, 150, 0, 0);
+            assert!(step.verdict == UNACK && !step.protoinfo);
+            assert!(conn.is(State::Established));
+            // The answer to the challenge bears the expected number.
+            assert!(conn.send(peer, ACK, 101, 101, 0).verdict == UNACK);
+            assert!(conn.send(dir, RST, 101, 0, 0).protoinfo);
+            assert!(conn.is(State::Close));
+
+            // Right behind data that was not acknowledged.
+            let mut conn = Conn::busy();
+            let _ = conn.send(dir, ACK, 101, 101, 50);
+            assert!(conn.send(dir, RST, 151, 0, 0).protoinfo);
+            assert!(conn.is(State::Close));
+
+            // Far ahead.
+            let mut conn = Conn::busy();
+            let step = conn.send(dir, RST, 50_000, 0, 0);
+            assert!(step.verdict == INVALID && matches!(step.log, Some(Log::SeqOver(_))));
+            assert!(conn.is(State::Established));
+        }
+    }
+
+    #[test]
+    fn resets_of_a_closing_connection_need_no_number() {
+        for state in State::ALL.into_iter().filter(|state| state.closing()) {
+            for dir in Dir::BOTH {
+                let mut conn = Conn::busy();
+                conn.tracking.state = state.raw();
+                let step = conn.send(dir, RST, 1_000_000, 0, 0);
+                assert!(step.verdict == refresh(State::Close));
+                assert!(conn.is(State::Close));
+            }
+        }
+    }
+
+    #[test]
+    fn half_open_connection_answers_a_syn() {
+        // The server still has a connection of old and answers with an acknowledgement; the
+        // client resets that.
+        let mut conn = Conn::syn_sent();
+        let step = conn.send(REPLY, ACK, 5_000, 70_000, 0);
+        assert!(step.verdict == Verdict::Pass);
+        assert!(reads(
+            step.log,
+            "packet (index 3) in dir 1 ignored, state SYN_SENT"
+        ));
+        let mut other = conn;
+        let step = conn.send(ORIGINAL, RST, 70_000, 0, 0);
+        assert!(step.verdict == refresh(State::Close) && step.protoinfo);
+        // With another number it is not the answer to that.
+        let step = other.send(ORIGINAL, RST, 70_001, 0, 0);
+        assert!(step.verdict == INVALID);
+        assert!(other.is(State::SynSent));
+        // The next SYN is answered.
+        assert!(other.send(ORIGINAL, SYN, 0, 0, 0).log.is_none());
+        let step = other.send(REPLY, SYN_ACK, 0, 1, 0);
+        assert!(step.verdict == refresh(State::SynRecv));
+    }
+
+    #[test]
+    fn syn_sent_again() {
+        // Unanswered: the entry does not live longer for it.
+        let mut conn = Conn::syn_sent();
+        for _ in 0..3 {
+            let step = conn.send(ORIGINAL, SYN, 0, 0, 0);
+            assert!(step.verdict == Verdict::Pass && !step.protoinfo && step.log.is_none());
+        }
+        // The same for another attempt from the same port.
+        let step = conn.send(ORIGINAL, SYN, 500_000, 0, 0);
+        assert!(step.verdict == Verdict::Pass);
+        // Which then is the one that is answered.
+        let step = conn.send(REPLY, SYN_ACK, 0, 500_001, 0);
+        assert!(step.verdict == refresh(State::SynRecv));
+    }
+
+    #[test]
+    fn new_connection_in_place_of_a_closed_one() {
+        let mut conn = Conn::time_wait();
+        assert!(conn.is(State::TimeWait));
+        let step = conn.send(ORIGINAL, SYN, 90_000, 0, 0);
+        assert!(step.verdict == Verdict::KillAndRepeat);
+        assert!(conn.is(State::TimeWait));
+        // The roles may be exchanged.
+        let step = conn.send(REPLY, SYN, 90_000, 0, 0);
+        assert!(step.verdict == Verdict::KillAndRepeat);
+
+        // Aborted by the one who opens again.
+        let mut conn = Conn::busy();
+        let _ = conn.send(ORIGINAL, RST, 101, 0, 0);
+        assert!(conn.send(ORIGINAL, SYN, 9_000, 0, 0).verdict == Verdict::KillAndRepeat);
+        // By the other side: let through, and remembered.
+        let mut conn = Conn::busy();
+        let _ = conn.send(REPLY, RST, 101, 0, 0);
+        let step = conn.send(ORIGINAL, SYN, 9_000, 0, 0);
+        assert!(step.verdict == Verdict::Pass);
+        assert!(conn.is(State::Close));
+        // The answer makes it the connection.
+        let step = conn.send(REPLY, SYN_ACK, 77_000, 9_001, 0);
+        assert!(step.verdict == refresh(State::SynRecv) && step.protoinfo);
+        assert!(conn.is(State::SynRecv));
+    }
+
+    #[test]
+    fn resync() {
+        for state in [
+            State::SynRecv,
+            State::Established,
+            State::FinWait,
+            State::CloseWait,
+            State::LastAck,
+        ] {
+            let mut conn = Conn::busy();
+            conn.tracking.state = state.raw();
+            conn.tracking.side_mut(REPLY).flags |= flag::BE_LIBERAL | flag::CLOSE_INIT;
+
+            // Numbers that have nothing to do with what was known.
+            let mut syn = segment(SYN, Seq(0x1234_5678), Seq(0), 0);
+            syn.options = Options::new(&[3, 3, 6, 1, 4, 2, 1, 1]);
+            let step = conn.feed(ORIGINAL, &syn);
+            assert!(step.is_some_and(|step| step.verdict == Verdict::Pass));
+            assert!(conn.is(state));
+            assert_eq!(conn.tracking.last_wscale, 6);
+
+            let mut other = conn;
+            let mut answer = segment(SYN_ACK, Seq(0x9abc_def0), Seq(0x1234_5679), 0);
+            answer.options = Options::new(&[3, 3, 2, 1]);
+            let step = conn.feed(REPLY, &answer);
+            assert!(step.is_some_and(|step| step.verdict == refresh(State::SynRecv)));
+            assert!(step.is_some_and(|step| step.protoinfo));
+            assert!(conn.is(State::SynRecv));
+            let client = conn.tracking.side(ORIGINAL);
+            assert_eq!(client.scale, 6);
+            assert_eq!(client.flags, flag::WINDOW_SCALE | flag::SACK_PERM);
+            let server = conn.tracking.side(REPLY);
+            assert_eq!(server.scale, 2);
+            // A new connection, but the order to be liberal stays.
+            let kept = flag::WINDOW_SCALE | flag::BE_LIBERAL | flag::MAXACK_SET;
+            assert_eq!(server.flags & !flag::DATA_UNACKNOWLEDGED, kept);
+
+            let ack = segment(ACK, Seq(0x1234_5679), Seq(0x9abc_def1), 10);
+            assert!(conn.feed(ORIGINAL, &ack).is_some_and(|step| step.protoinfo));
+            assert!(conn.is(State::Established));
+
+            // An answer to something else is ignored.
+            answer.ack = Seq(0x1234_5678);
+            let step = other.feed(REPLY, &answer);
+            assert!(step.is_some_and(|step| step.verdict == Verdict::Pass));
+            assert!(other.is(state));
+        }
+    }
+
+    #[test]
+    fn challenge_does_not_end_the_last_ack() {
+        let mut conn = Conn::busy();
+        let _ = conn.send(REPLY, FIN_ACK, 101, 101, 0);
+        let _ = conn.send(ORIGINAL, FIN_ACK, 101, 102, 0);
+        assert!(conn.is(State::LastAck));
+        // The client begins anew; the server, waiting for the last ACK, challenges.
+        assert!(conn.send(ORIGINAL, SYN, 9_000, 0, 0).verdict == Verdict::Pass);
+        let step = conn.send(REPLY, ACK, 102, 101, 0);
+        assert!(step.verdict == Verdict::Pass && reads(step.log, "challenge-ack ignored"));
+        assert!(conn.is(State::LastAck));
+        // One challenge per SYN.
+        assert!(conn.send(REPLY, ACK, 102, 102, 0).protoinfo);
+        assert!(conn.is(State::TimeWait));
+    }
+
+    #[test]
+    fn answer_to_a_syn_that_was_let_through() {
+        // The server has forgotten the connection and resets.
+        let mut conn = Conn::busy();
+        assert!(conn.send(ORIGINAL, SYN, 90_000, 0, 0).verdict == Verdict::Pass);
+        let step = conn.send(REPLY, RST.with(ACK), 0u32.wrapping_sub(SERVER), 90_001, 0);
+        assert!(step.verdict == refresh(State::Close));
+        assert!(conn.is(State::Close));
+    }
+
+    #[test]
+    fn keepalive_of_a_client_behind_a_synproxy() {
+        let mut conn = Conn::syn_sent();
+        conn.entry.synproxy = true;
+        let mut other = conn;
+        let step = conn.send(ORIGINAL, ACK, 0, 1, 0);
+        assert!(step.verdict == Verdict::Pass && step.log.is_none());
+        // Another number; or no proxy.
+        assert!(conn.send(ORIGINAL, ACK, 1, 1, 0).verdict == INVALID);
+        other.entry.synproxy = false;
+        let step = other.send(ORIGINAL, ACK, 0, 1, 0);
+        assert!(step.verdict == INVALID);
+        assert!(reads(
+            step.log,
+            "packet (index 3) in dir 0 invalid, state SYN_SENT"
+        ));
+    }
+
+    #[test]
+    fn first_segments() {
+        for (flags, loose, accepted, text) in [
+            (SYN, true, true, None),
+            (SYN, false, true, None),
+            (ACK, true, true, None),
+            (ACK, false, false, None),
+            (SYN_ACK, true, false, Some(c"invalid new")),
+            (SYN_ACK, false, false, Some(c"invalid new")),
+            (FIN_ACK, true, false, Some(c"invalid new")),
+            (RST, true, false, Some(c"invalid new")),
+            (Flags::URG, true, false, Some(c"invalid new")),
+        ] {
+            let first = open(&segment(flags, Seq(1), Seq(2), 3), loose);
+            assert_eq!(first.is_ok(), accepted);
+            assert!(first.err().and_then(Refused::text) == text);
+        }
+    }
+
+    #[test]
+    fn picked_up() {
+        let mut conn = Conn::NEW;
+        // Windows scaled by an unknown shift: what they say must not matter.
+        let step = conn.send(ORIGINAL, ACK, 0, 0, 500);
+        assert!(step.verdict == UNACK && step.protoinfo && !step.assured);
+        assert!(conn.is(State::Established));
+        // Still nothing from the other side.
+        conn.tracking.side_mut(ORIGINAL).flags &= !flag::DATA_UNACKNOWLEDGED;
+        let step = conn.send(ORIGINAL, ACK, 500, 0, 0);
+        assert!(step.verdict == UNACK && !step.assured);
+        // Neither the first answer is enough nor a segment far outside invalid.
+        let step = conn.send(REPLY, ACK, 0, 500, 0);
+        assert!(step.verdict == UNACK && !step.assured);
+        let step = conn.send(ORIGINAL, ACK, 3_000_000, 0, 10);
+        assert!(matches!(step.verdict, Verdict::Refresh(_)) && step.assured);
+        assert!(conn.is(State::Established));
+    }
+
+    #[test]
+    fn pure_acknowledgement_without_reply_has_a_short_timeout() {
+        let mut conn = Conn::NEW;
+        let step = conn.send(ORIGINAL, ACK, 0, 0, 0);
+        assert!(step.verdict == UNACK);
+    }
+
+    #[test]
+    fn fin_outside_the_window_shortens_if_the_other_side_closes_too() {
+        for (first, second) in [
+            (FIN_ACK, FIN_ACK),
+            (RST, FIN_ACK),
+            (RST, RST),
+            (FIN_ACK, RST),
+        ] {
+            for dir in Dir::BOTH {
+                let peer = dir.opposite();
+                let fresh = Conn::busy();
+
+                let mut conn = fresh;
+                let step = conn.send(dir, first, 50_000, 101, 0);
+                assert!(step.verdict == INVALID);
+                let remembered = conn;
+                let step = conn.send(peer, second, 50_000, 101, 0);
+                let shortened = Verdict::Invalid {
+                    shorten: Some(5 * MINUTE),
+                };
+                assert!(step.verdict == shortened);
+                assert!(reads(Some(Log::LoweredTimeout), "lowered timeout to UNACK"));
+
+                // Only for assured connections, not against ctnetlink, not if it would lengthen.
+                let entries = [
+                    Entry {
+                        assured: false,
+                        ..fresh.entry
+                    },
+                    Entry {
+                        fixed_timeout: true,
+                        ..fresh.entry
+                    },
+                    Entry {
+                        remaining: 5 * MINUTE,
+                        ..fresh.entry
+                    },
+                    Entry {
+                        remaining: 0,
+                        ..fresh.entry
+                    },
+                ];
+                for entry in entries {
+                    let mut conn = remembered;
+                    conn.entry = entry;
+                    assert!(conn.send(peer, second, 50_000, 101, 0).verdict == INVALID);
+                }
+                let mut conn = remembered;
+                conn.entry.remaining = 5 * MINUTE + 1;
+                assert!(conn.send(peer, second, 50_000, 101, 0).verdict == shortened);
+
+                // The same side twice, or data: no.
+                let mut conn = remembered;
+                assert!(conn.send(dir, second, 50_000, 101, 0).verdict == INVALID);
+                let mut conn = remembered;
+                assert!(conn.send(peer, ACK, 50_000, 101, 0).verdict == INVALID);
+            }
+        }
+    }
+
+    #[test]
+    fn two_minutes_are_not_worth_shortening() {
+        let mut conn = Conn::busy();
+        let _ = conn.send(ORIGINAL, FIN_ACK, 50_000, 101, 0);
+        let fin = segment(FIN_ACK, Seq(SERVER).plus(50_000), Seq(CLIENT).plus(101), 0);
+        for (remaining, shorten) in [(120 * HZ - 1, None), (120 * HZ, Some(7))] {
+            let env = Env {
+                policy: conn.policy,
+                entry: Entry {
+                    remaining,
+                    ..conn.entry
+                },
+                seq_offset: 0,
+                hz: HZ,
+                timeout: |_: Slot| 7,
+            };
+            let step = step(&mut conn.tracking, REPLY, &fin, &env);
+            assert!(step.verdict == Verdict::Invalid { shorten });
+        }
+    }
+
+    #[test]
+    fn log_texts() {
+        for (log, text) in [
+            (Log::Overshot(7), "7 bytes more than expected"),
+            (
+                Log::SeqOver(4_294_967_295),
+                "SEQ is over upper bound 4294967295 (over the window of the receiver)",
+            ),
+            (
+                Log::SeqUnder(1),
+                "SEQ is under lower bound 1 (already ACKed data retransmitted)",
+            ),
+            (
+                Log::AckOver(2),
+                "ACK is over upper bound 2 (ACKed data not seen yet)",
+            ),
+            (
+                Log::AckUnder(0),
+                "ignored ACK under lower bound 0 (possible overly delayed)",
+            ),
+        ] {
+            assert!(reads(Some(log), text));
+        }
+    }
+
+    #[test]
+    fn garbage_is_no_state() {
+        for raw in 10..=255 {
+            let mut conn = Conn::busy();
+            conn.tracking.state = raw;
+            let before = conn.tracking;
+            for dir in Dir::BOTH {
+                for flags in [SYN, SYN_ACK, ACK, FIN_ACK, RST] {
+                    assert!(conn.send(dir, flags, 101, 101, 0).verdict == INVALID);
+                }
+            }
+            assert!(conn.tracking == before);
+            assert!(!can_early_drop(raw));
+            assert!(!is_established(raw, true));
+            assert!(state_name(raw) == "UNKNOWN");
+        }
+        assert!(state_name(9) == "SYN_SENT2");
+        assert!(can_early_drop(State::TimeWait.raw()));
+        assert!(is_established(3, true) && !is_established(3, false));
+    }
+
+    #[test]
+    fn closed_by_order() {
+        let mut tracking = Conn::busy().tracking;
+        let mut fixed = tracking;
+        assert!(tracking.set_closing(false));
+        assert!(tracking.state == State::Close.raw());
+        assert!(!tracking.set_closing(false));
+        assert!(!fixed.set_closing(true));
+        assert!(fixed.state == State::Close.raw());
+    }
+
+    #[test]
+    fn windows_are_forgotten_if_established() {
+        let mut conn = Conn::syn_recv();
+        let before = conn.tracking;
+        conn.tracking.forget_windows();
+        assert!(conn.tracking == before);
+
+        let mut conn = Conn::busy();
+        conn.tracking.forget_windows();
+        // Megabytes later, from either side first.
+        for dir in Dir::BOTH {
+            let mut conn = conn;
+            let step = conn.send(dir, ACK, 9_000_000, 7_000_000, 10);
+            assert!(matches!(step.verdict, Verdict::Refresh(_)));
+            let step = conn.send(dir.opposite(), ACK, 7_000_000, 9_000_010, 10);
+            assert!(matches!(step.verdict, Verdict::Refresh(_)));
+        }
+    }
+
+    #[test]
+    fn edited_by_order() {
+        let mut tracking = Conn::busy().tracking;
+        let before = tracking;
+        tracking.edit(&Edit::default());
+        assert!(tracking == before);
+
+        // Shifts are taken only together and if both sides scale.
+        let shifts = [Some(3), Some(4)];
+        tracking.edit(&Edit {
+            scale: shifts,
+            ..Edit::default()
+        });
+        assert!(tracking == before);
+        tracking.edit(&Edit {
+            state: Some(5),
+            flags: [Some((0xff, flag::WINDOW_SCALE | flag::BE_LIBERAL)), None],
+            scale: shifts,
+        });
+        assert_eq!(tracking.state, 5);
+        let kept = before.side(ORIGINAL).flags;
+        let original = kept | flag::WINDOW_SCALE | flag::BE_LIBERAL;
+        assert_eq!(tracking.side(ORIGINAL).flags, original);
+        assert_eq!(tracking.side(ORIGINAL).scale, 0);
+        // The flags of the same order count.
+        let order = (flag::WINDOW_SCALE, flag::WINDOW_SCALE);
+        tracking.edit(&Edit {
+            state: None,
+            flags: [Some((0, flag::BE_LIBERAL)), Some(order)],
+            scale: shifts,
+        });
+        assert_eq!(tracking.side(ORIGINAL).flags, kept | flag::WINDOW_SCALE);
+        assert_eq!(tracking.side(ORIGINAL).scale, 3);
+        assert_eq!(tracking.side(REPLY).scale, 4);
+        tracking.edit(&Edit {
+            scale: [Some(9), None],
+            ..Edit::default()
+        });
+        assert_eq!(tracking.side(ORIGINAL).scale, 3);
+    }
+
+    #[test]
+    fn slots() {
+        for (index, state) in State::ALL.into_iter().enumerate() {
+            assert_eq!(Slot::of(state).index(), index);
+        }
+        // include/uapi/linux/netfilter/nf_conntrack_tcp.h
+        assert_eq!(Slot::RETRANS.index(), 12);
+        assert_eq!(Slot::UNACK.index(), 13);
+    }
+}

@@ -189,6 +189,12 @@ impl<'a> Options<'a> {
     /// Length of that area in bytes.
     const TIMESTAMP_ONLY_LEN: usize = 12;
 
+    /// The options that `bytes` hold; anything may stand there.
+    #[inline]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Options(bytes)
+    }
+
     /// What is offered; nothing if the segment has no options at all, which is not the same as
     /// options without an offer: the former leave alone what an earlier segment offered.
     pub fn offer(self) -> Option<Offer> {
