@@ -10,6 +10,20 @@ void rct_spin_lock_init(spinlock_t *lock)
 	spin_lock_init(lock);
 }
 
+/*
+ * Lockdep tells locks apart by where they are initialised: one helper for each
+ * kind of lock that is held together with others.
+ */
+void rct_bucket_lock_init(spinlock_t *lock)
+{
+	spin_lock_init(lock);
+}
+
+void rct_conn_lock_init(spinlock_t *lock)
+{
+	spin_lock_init(lock);
+}
+
 void rct_spin_lock(spinlock_t *lock)
 {
 	spin_lock(lock);

@@ -3,7 +3,9 @@
 #include <linux/net.h>
 #include <linux/percpu.h>
 #include <net/net_namespace.h>
+#include <linux/rtnetlink.h>
 #include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_queue.h>
 #include <net/netns/generic.h>
 #include <net/netns/hash.h>
 
@@ -44,4 +46,15 @@ void rct_stat_free(struct ip_conntrack_stat __percpu *stat)
 bool rct_net_ratelimit(void)
 {
 	return net_ratelimit();
+}
+
+/* Packets that user space still has to judge are dropped. */
+void rct_drop_queued_of_all_nets(void)
+{
+	struct net *net;
+
+	down_read(&net_rwsem);
+	for_each_net(net)
+		nf_queue_nf_hook_drop(net);
+	up_read(&net_rwsem);
 }

@@ -2,6 +2,7 @@
 
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/netdevice.h>
 #include <linux/netfilter.h>
 #include <linux/skbuff.h>
 #include <net/ip.h>
@@ -41,4 +42,27 @@ struct net *rct_skb_dev_net(const struct sk_buff *skb)
 bool rct_skb_is_gso(const struct sk_buff *skb)
 {
 	return skb_is_gso(skb);
+}
+
+bool rct_is_l3_master(const struct net_device *dev)
+{
+	return netif_is_l3_master(dev);
+}
+
+int rct_ipv4_transport_offset(const struct sk_buff *skb)
+{
+	return skb_network_offset(skb) + ip_hdrlen(skb);
+}
+
+/* Counted from the network header's place in the packet's data, which is its start. */
+int rct_ipv6_transport_offset(const struct sk_buff *skb)
+{
+	u8 nexthdr = ipv6_hdr(skb)->nexthdr;
+	__be16 frag_off;
+	int start;
+
+	start = ipv6_skip_exthdr(skb, sizeof(struct ipv6hdr), &nexthdr, &frag_off);
+	if (start < 0 || (frag_off & htons(~0x7)) != 0)
+		return -1;
+	return start;
 }

@@ -21,6 +21,7 @@ use core::mem::size_of;
 use core::ptr::NonNull;
 use kernel::sync::aref::ARef;
 use kernel::sync::aref::AlwaysRefCounted;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::barrier;
 use kernel::sync::barrier::smp_mb;
 use kernel::types::Opaque;
@@ -35,6 +36,7 @@ use crate::linux::time;
 use crate::linux::zone::Zone;
 use crate::pure::num::Dir;
 use crate::pure::num::Jiffies32;
+use crate::pure::status::Bit;
 use crate::pure::status::Status;
 use crate::pure::tuple::Tuple;
 
@@ -45,9 +47,6 @@ const _: () = {
     assert!(offset_of!(bindings::nf_conntrack_tuple_hash, tuple) % 8 == 0);
     assert!(size_of::<Tuple>() == 40);
 };
-
-/// A bit of an entry's status.
-pub(crate) type Bit = u32;
 
 /// A connection, or a template.
 #[repr(transparent)]
@@ -171,21 +170,21 @@ impl Conn {
     #[inline]
     pub(crate) fn set_bit(&self, bit: Bit) {
         // SAFETY: A bit number of the status word.
-        unsafe { bindings::rct_set_bit(bit, &raw mut (*self.as_ptr()).status) };
+        unsafe { bindings::rct_set_bit(bit as u32, &raw mut (*self.as_ptr()).status) };
     }
 
     /// Clears a bit.
     #[inline]
     pub(crate) fn clear_bit(&self, bit: Bit) {
         // SAFETY: A bit number of the status word.
-        unsafe { bindings::rct_clear_bit(bit, &raw mut (*self.as_ptr()).status) };
+        unsafe { bindings::rct_clear_bit(bit as u32, &raw mut (*self.as_ptr()).status) };
     }
 
     /// Sets a bit; whether it was set already. Fully ordered.
     #[inline]
     pub(crate) fn test_and_set_bit(&self, bit: Bit) -> bool {
         // SAFETY: A bit number of the status word.
-        unsafe { bindings::rct_test_and_set_bit(bit, &raw mut (*self.as_ptr()).status) }
+        unsafe { bindings::rct_test_and_set_bit(bit as u32, &raw mut (*self.as_ptr()).status) }
     }
 
     /// Adds bits with a plain store, as C does before confirmation.
@@ -339,6 +338,13 @@ impl<'rcu> Candidate<'rcu> {
         raw == net.as_ptr()
     }
 
+    /// How many entries its namespace has.
+    pub(crate) fn entries_of_net(self, order: Relaxed) -> u32 {
+        // SAFETY: As in `dir`; a namespace outlives its entries by a grace period.
+        let net = unsafe { Net::from_raw(read_once(&raw const (*self.raw()).ct_net.net)) };
+        net.private().entries().load(order).unsigned_abs()
+    }
+
     /// A snapshot of the status.
     #[inline(always)]
     pub(crate) fn status(self) -> Status {
@@ -362,19 +368,8 @@ impl<'rcu> Candidate<'rcu> {
     /// Whether the node has this key and is in the table.
     #[inline(always)]
     pub(crate) fn matches(self, key: &Key<'_>) -> bool {
-        // SAFETY: As in `dir`; the tuple is 8-byte aligned, asserted above.
-        let same = unsafe {
-            let words = (&raw const (*self.node).tuple).cast::<u64>();
-            let wanted = key.words;
-            // The fifth word ends with the direction, which is no part of the key.
-            let tail = (read_once(words.add(4)) ^ wanted[4]) & Key::TAIL;
-            (read_once(words) ^ wanted[0])
-                | (read_once(words.add(1)) ^ wanted[1])
-                | (read_once(words.add(2)) ^ wanted[2])
-                | (read_once(words.add(3)) ^ wanted[3])
-                | tail
-        } == 0;
-        if !same {
+        // SAFETY: As in `dir`.
+        if !unsafe { key.is_of(self.node) } {
             return false;
         }
         // SAFETY: As in `dir`.
@@ -383,6 +378,22 @@ impl<'rcu> Candidate<'rcu> {
         zone.id(dir) == key.zone.id(dir)
             && self.status().any(Status::CONFIRMED)
             && self.is_in(key.net)
+    }
+
+    /// Whether it is this entry.
+    #[inline(always)]
+    pub(crate) fn is(self, conn: &Conn) -> bool {
+        core::ptr::eq(self.raw(), conn.as_ptr())
+    }
+
+    /// Whether the entry's original tuple is that of `key`, in the same zone.
+    pub(crate) fn opened_by(self, key: &Key<'_>) -> bool {
+        // SAFETY: As in `dir`; the original node comes first.
+        unsafe {
+            let node = (&raw mut (*self.raw()).tuplehash).cast::<bindings::nf_conntrack_tuple_hash>();
+            let zone = Zone::read(&raw const (*self.raw()).zone);
+            key.is_of(node) && zone.id(Dir::Original) == key.zone.id(Dir::Original)
+        }
     }
 
     /// A reference, unless the entry is free. The entry may be another one by then: check again.
@@ -430,5 +441,26 @@ impl<'a> Key<'a> {
         // SAFETY: Same size, and a tuple has no padding.
         let words = unsafe { core::mem::transmute_copy::<Tuple, [u64; 5]>(tuple) };
         Key { words, zone, net }
+    }
+
+    /// Whether the node's tuple is this one.
+    ///
+    /// # Safety
+    ///
+    /// `node` is a node of an entry, dead or alive, whose memory stays for the call.
+    #[inline(always)]
+    unsafe fn is_of(&self, node: *const bindings::nf_conntrack_tuple_hash) -> bool {
+        let wanted = self.words;
+        // SAFETY: By this function's contract; 8-byte aligned, asserted above.
+        unsafe {
+            let words = (&raw const (*node).tuple).cast::<u64>();
+            // The fifth word ends with the direction, which is no part of the key.
+            let tail = (read_once(words.add(4)) ^ wanted[4]) & Key::TAIL;
+            let rest = (read_once(words) ^ wanted[0])
+                | (read_once(words.add(1)) ^ wanted[1])
+                | (read_once(words.add(2)) ^ wanted[2])
+                | (read_once(words.add(3)) ^ wanted[3]);
+            rest | tail == 0
+        }
     }
 }

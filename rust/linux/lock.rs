@@ -6,7 +6,9 @@
 //! is a proof and nothing more. Same rules as in C: a lock that is taken in softirq context is
 //! taken with bottom halves off everywhere.
 
+use core::marker::PhantomData;
 use kernel::types::NotThreadSafe;
+use kernel::types::Opaque;
 
 use crate::bindings;
 
@@ -28,6 +30,30 @@ impl Drop for BhGuard {
     fn drop(&mut self) {
         // SAFETY: Paired with the disable in `new`.
         unsafe { bindings::rct_local_bh_enable() };
+    }
+}
+
+impl BhGuard {
+    /// The proof that the guard is.
+    #[inline(always)]
+    pub(crate) fn off(&self) -> BhOff<'_> {
+        BhOff(PhantomData)
+    }
+}
+
+/// Proof that bottom halves are off on this CPU for `'bh`.
+#[derive(Clone, Copy)]
+pub(crate) struct BhOff<'bh>(PhantomData<&'bh BhGuard>);
+
+impl BhOff<'_> {
+    /// Takes the caller's word for it.
+    ///
+    /// # Safety
+    ///
+    /// Bottom halves are off, or the CPU serves one, for the life of the result.
+    #[inline(always)]
+    pub(crate) unsafe fn assume() -> Self {
+        BhOff(PhantomData)
     }
 }
 
@@ -64,7 +90,7 @@ impl CSpinLock {
 
     /// `spin_lock()`: bottom halves are off already.
     #[inline]
-    pub(crate) fn lock(self, _bh: &BhGuard) -> CSpinGuard {
+    pub(crate) fn lock(self, _bh: BhOff<'_>) -> CSpinGuard {
         // SAFETY: As in `lock_bh`.
         unsafe { bindings::rct_spin_lock(self.0) };
         self.guard(false)
@@ -72,7 +98,7 @@ impl CSpinLock {
 
     /// `spin_lock_nested(SINGLE_DEPTH_NESTING)`: the second of an ordered pair of one class.
     #[inline]
-    pub(crate) fn lock_nested(self, _bh: &BhGuard) -> CSpinGuard {
+    pub(crate) fn lock_nested(self, _bh: BhOff<'_>) -> CSpinGuard {
         // SAFETY: As in `lock_bh`.
         unsafe { bindings::rct_spin_lock_nested(self.0) };
         self.guard(false)
@@ -117,5 +143,34 @@ impl Drop for CSpinGuard {
                 bindings::rct_spin_unlock(self.lock.0);
             }
         }
+    }
+}
+
+/// A spinlock of our own that C could have declared: static, taken with bottom halves off.
+pub(crate) struct StaticSpinLock(Opaque<bindings::spinlock_t>);
+
+// SAFETY: A lock.
+unsafe impl Sync for StaticSpinLock {}
+
+impl StaticSpinLock {
+    /// To be initialised before the first use.
+    pub(crate) const fn new() -> Self {
+        StaticSpinLock(Opaque::uninit())
+    }
+
+    /// Initialises it.
+    ///
+    /// # Safety
+    ///
+    /// Nobody uses the lock yet.
+    pub(crate) unsafe fn init(&'static self) {
+        // SAFETY: By this function's contract.
+        unsafe { bindings::rct_spin_lock_init(self.0.get()) };
+    }
+
+    /// The lock.
+    #[inline]
+    pub(crate) fn get(&'static self) -> CSpinLock {
+        CSpinLock(self.0.get())
     }
 }

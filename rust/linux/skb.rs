@@ -13,7 +13,9 @@ use kernel::types::Opaque;
 use crate::bindings;
 use crate::linux::conn::Conn;
 use crate::linux::net::Net;
+use crate::linux::rcu::Held;
 use crate::pure::ctinfo::CtInfo;
+use crate::pure::tuple::Family;
 use crate::pure::wire::Packet;
 
 /// A packet that this CPU is working on.
@@ -96,21 +98,41 @@ impl Skb {
         }
     }
 
-    /// Up to `N` bytes from `offset`, as many as there are.
+    /// Up to `N` bytes from `offset`, as many as there are: in place where they are linear, else
+    /// copied to `buffer`.
     #[inline]
-    pub(crate) fn read_up_to<const N: usize>(&self, offset: u32) -> ([u8; N], usize) {
-        let mut buffer = [0u8; N];
-        let there = usize::try_from(self.len().saturating_sub(offset)).unwrap_or(0);
+    pub(crate) fn header<'a, const N: usize>(
+        &'a self,
+        offset: u32,
+        buffer: &'a mut [u8; N],
+    ) -> &'a [u8] {
+        let (Ok(start), Ok(there)) = (
+            usize::try_from(offset),
+            usize::try_from(self.len().saturating_sub(offset)),
+        ) else {
+            return &[];
+        };
         let want = there.min(N);
+        // SAFETY: Valid by the type; the linear part has `len - data_len` bytes from `data` on.
+        unsafe {
+            let skb = self.as_ptr();
+            let linear = (*skb).len.wrapping_sub((*skb).data_len) as usize;
+            if start + want <= linear {
+                return core::slice::from_raw_parts((*skb).data.add(start), want);
+            }
+        }
         let Some(part) = buffer.get_mut(..want) else {
-            return (buffer, 0);
+            return &[];
         };
         // SAFETY: Same layout; only initialised bytes are written.
-        let part = unsafe {
+        let raw = unsafe {
             core::slice::from_raw_parts_mut(part.as_mut_ptr().cast::<MaybeUninit<u8>>(), want)
         };
-        let n = if self.copy_to(offset, part) { want } else { 0 };
-        (buffer, n)
+        if self.copy_to(offset, raw) {
+            part
+        } else {
+            &[]
+        }
     }
 
     /// The word that says whose packet it is: an entry's address and a [`CtInfo`].
@@ -156,6 +178,17 @@ impl Skb {
                 ptr.as_ptr() as usize | usize::from(info as u8),
             )
         };
+    }
+
+    /// As [`Skb::attach`] with another reference; without an entry only the number is stored.
+    pub(crate) fn attach_shared(&self, conn: Option<&Conn>, info: CtInfo) {
+        match conn {
+            Some(conn) => self.attach(conn.to_ref(), info),
+            // SAFETY: Valid by the type.
+            None => unsafe {
+                bindings::rct_skb_set_nfct(self.as_ptr(), usize::from(info as u8))
+            },
+        }
     }
 
     /// Marks the packet as one that is not to be tracked.
@@ -223,7 +256,8 @@ impl<'a> HookState<'a> {
     ///
     /// # Safety
     ///
-    /// `ptr` points to a hook state that lives for `'a` and whose namespace does.
+    /// `ptr` points to a hook state that lives for `'a` and whose namespace does, and an RCU
+    /// read-side section is open for `'a`.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(ptr: *const bindings::nf_hook_state) -> Self {
         // SAFETY: By this function's contract.
@@ -255,6 +289,20 @@ impl<'a> HookState<'a> {
         u32::from(self.0.hook)
     }
 
+    /// Netfilter calls hook functions in a read-side section, and so do the other callers.
+    #[inline(always)]
+    pub(crate) fn rcu(self) -> Held<'a> {
+        // SAFETY: By the contract of `from_raw`.
+        unsafe { Held::assume() }
+    }
+
+    /// Whether the packet is about to enter the same hook again through its VRF's lower device.
+    pub(crate) fn is_vrf_postrouting(self) -> bool {
+        self.hook() == bindings::nf_inet_hooks_NF_INET_POST_ROUTING
+            // SAFETY: The device of a packet that leaves, as the state of that hook has it.
+            && unsafe { bindings::rct_is_l3_master(self.0.out) }
+    }
+
     /// Whether the packet comes from outside, which is when its checksum is worth a look.
     #[inline(always)]
     pub(crate) fn is_prerouting(self) -> bool {
@@ -275,6 +323,19 @@ impl Skb {
                 u16::from(state.family()),
             ) != 0
         }
+    }
+
+    /// Where the payload of the network header begins, for a packet of a connection over `family`.
+    /// `None` for an IPv6 fragment other than the first, and for broken headers.
+    pub(crate) fn transport_offset(&self, family: Family) -> Option<u32> {
+        // SAFETY: Valid by the type; a tracked packet has its network header in the linear part.
+        let offset = unsafe {
+            match family {
+                Family::V4 => bindings::rct_ipv4_transport_offset(self.as_ptr()),
+                Family::V6 => bindings::rct_ipv6_transport_offset(self.as_ptr()),
+            }
+        };
+        u32::try_from(offset).ok()
     }
 
     /// Whether it stands for several segments that hardware will cut.

@@ -16,3 +16,15 @@ pub(crate) fn cond_resched() {
     // SAFETY: Called in sleepable context only.
     unsafe { bindings::rct_cond_resched() };
 }
+
+/// Whether the log may take another line about packets now.
+pub(crate) fn net_ratelimit() -> bool {
+    // SAFETY: No requirements.
+    unsafe { bindings::rct_net_ratelimit() }
+}
+
+/// Lockdep's complaint in a context that must not sleep.
+pub(crate) fn might_sleep() {
+    // SAFETY: Only checks.
+    unsafe { bindings::rct_might_sleep() };
+}

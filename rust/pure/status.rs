@@ -52,6 +52,16 @@ pub enum Bit {
 #[repr(transparent)]
 pub struct Status(pub usize);
 
+impl Bit {
+    /// The bits that user space may set and clear; the others are decided here or by translation.
+    pub const CHANGEABLE: [Bit; 4] = [
+        Bit::SeenReply,
+        Bit::Assured,
+        Bit::FixedTimeout,
+        Bit::Helper,
+    ];
+}
+
 impl Status {
     /// See [`Bit::Expected`].
     pub const EXPECTED: Status = Status::of(Bit::Expected);
@@ -104,6 +114,14 @@ impl Status {
         self.0 & bits.0 != 0
     }
 
+    /// Whether user space may ask for `wanted` instead: what happened once stays.
+    #[inline]
+    pub const fn may_become(self, wanted: Status) -> bool {
+        let frozen = Status::EXPECTED.0 | Status::CONFIRMED.0 | Status::DYING.0;
+        let only_set = Status::SEEN_REPLY.0 | Status::ASSURED.0;
+        (self.0 ^ wanted.0) & frozen == 0 && self.0 & !wanted.0 & only_set == 0
+    }
+
     /// This word with `bits` set too.
     #[inline]
     pub const fn with(self, bits: Status) -> Self {
@@ -151,6 +169,18 @@ mod tests {
         for (status, bits) in table {
             assert_eq!(status, Status(bits));
         }
+    }
+
+    #[test]
+    fn user_space_may_not_undo_what_happened() {
+        let was = Status::CONFIRMED | Status::SEEN_REPLY;
+        assert!(was.may_become(was));
+        assert!(was.may_become(was | Status::ASSURED));
+        assert!(was.may_become(was | Status::FIXED_TIMEOUT));
+        assert!(!was.may_become(Status::CONFIRMED));
+        assert!(!was.may_become(Status::SEEN_REPLY));
+        assert!(!was.may_become(was | Status::DYING));
+        assert!(!(was | Status::ASSURED).may_become(was));
     }
 
     #[test]

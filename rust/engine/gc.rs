@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The worker that removes what has expired, for tables that no packet looks into.
+//!
+//! `policy::pace` decides how far it walks and when it comes back.
+//!
+//! C counterpart's behaviour: `gc_worker()` in `net/netfilter/nf_conntrack_core.c`.
+
+use core::ptr::addr_of;
+use core::ptr::addr_of_mut;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::rcu;
+
+use crate::bindings;
+use crate::engine::conn;
+use crate::engine::expect;
+use crate::engine::l4;
+use crate::engine::pressure;
+use crate::engine::table;
+use crate::linux::conn::Candidate;
+use crate::linux::hashtable::Table;
+use crate::linux::once::read_once;
+use crate::linux::once::write_once;
+use crate::linux::rcu::Held;
+use crate::linux::time;
+use crate::linux::time::HZ;
+use crate::linux::warn;
+use crate::linux::work::StaticWork;
+use crate::pure::policy::class::Class;
+use crate::pure::policy::evict;
+use crate::pure::policy::evict::Reach;
+use crate::pure::policy::pace;
+use crate::pure::policy::pace::Budget;
+use crate::pure::policy::pace::Resume;
+use crate::pure::policy::pace::Round;
+use crate::pure::policy::pace::Stop;
+use crate::pure::policy::pace::Walk;
+use crate::pure::status::Status;
+
+static WORK: StaticWork = StaticWork::new();
+
+/// Where the last round stopped; the worker's own, which never runs twice at a time.
+static mut RESUME: Resume = Resume {
+    bucket: 0,
+    average: 0,
+    count: 0,
+    started: crate::pure::num::Jiffies32(0),
+};
+
+/// No more rounds: the module is being unloaded.
+static mut ENDING: bool = false;
+
+/// The worker while it works. Dropping it waits for its end.
+pub(crate) struct Worker(());
+
+impl Worker {
+    /// Starts the worker.
+    pub(crate) fn start() -> Self {
+        // SAFETY: The module is being loaded: nobody uses the work yet.
+        unsafe { WORK.init(run) };
+        WORK.queue(pace::first_delay(HZ));
+        Worker(())
+    }
+
+    /// No further round begins.
+    pub(crate) fn wind_down() {
+        // SAFETY: A byte that is written whole.
+        unsafe { write_once(addr_of_mut!(ENDING), true) };
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        Self::wind_down();
+        WORK.cancel();
+    }
+}
+
+/// One round. CONTEXT: sleepable, on a work queue.
+///
+/// # Safety
+///
+/// Called by the work queue only.
+unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
+    // SAFETY: A work item never runs twice at a time, and nobody else touches it.
+    let resume = unsafe { addr_of!(RESUME).read() };
+    let mut round = Round::begin(resume, time::now(), Budget::new(HZ));
+    // Above this many entries a namespace is under pressure; none is unless a packet was refused.
+    let crowded = pressure::worker_wanted().then(|| evict::pressure_mark(table::max()));
+    let stop = walk(&mut round, crowded);
+    let (resume, delay) = round.end(time::now(), stop);
+    // SAFETY: As above.
+    unsafe { addr_of_mut!(RESUME).write(resume) };
+    // SAFETY: A byte that is written whole.
+    if unsafe { read_once(addr_of!(ENDING)) } {
+        return;
+    }
+    if delay > 0 {
+        pressure::worker_done();
+    }
+    WORK.queue(delay);
+}
+
+fn walk(round: &mut Round, crowded: Option<u32>) -> Stop {
+    loop {
+        let buckets;
+        {
+            let guard = rcu::read_lock();
+            let rcu = Held::by(&guard);
+            let table = Table::current(rcu);
+            buckets = table.buckets();
+            // The table may have shrunk since the last round.
+            let Some(bucket) = table.nth(round.bucket()) else {
+                return Stop::Done;
+            };
+            for met in table.chain(bucket, rcu) {
+                if round.exhausted() {
+                    return Stop::Exhausted;
+                }
+                visit(met, round, crowded);
+            }
+            // A chain that the walk strayed into is as good as its own: the next cycle sees both.
+        }
+        warn::cond_resched();
+        match round.next_bucket(time::now(), buckets) {
+            Walk::Continue => {}
+            Walk::OutOfTime => return Stop::OutOfTime,
+            Walk::Done => return Stop::Done,
+        }
+    }
+}
+
+fn visit(met: Candidate<'_>, round: &mut Round, crowded: Option<u32>) {
+    let left = time::now().until(met.deadline());
+    let Ok(left @ 1..) = u32::try_from(left) else {
+        table::reap_expired(met);
+        round.reclaimed();
+        return;
+    };
+    round.seen(left);
+    if evict::worker_skips(met.status()) {
+        return;
+    }
+    let helped = met.status().any(Status::HELPER);
+    let crowded = crowded.is_some_and(|mark| met.entries_of_net(Relaxed) >= mark);
+    if !helped && !crowded {
+        return;
+    }
+    let Some(conn) = met.get() else {
+        return;
+    };
+    // Recycled in between, it may be another entry.
+    if evict::worker_skips(conn.status()) {
+        return;
+    }
+    if conn.has(Status::HELPER) {
+        expect::collect_garbage(&conn);
+    }
+    if crowded && Reach::Worker.takes(Class::of(conn.status(), || l4::is_closing(&conn))) {
+        conn::reap(&conn);
+        round.reclaimed();
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the layer-4 trackers decide, carried out.
+//!
+//! One file per protocol: it checks the packet, loads the tracker's state, asks `pure::l4`, and
+//! applies the answer. The order of what is checked, stored, told and logged is mainline's.
+
+use crate::engine::acct;
+use crate::linux::conn::Conn;
+use crate::linux::limits;
+use crate::linux::limits::Limits;
+use crate::linux::net::Net;
+use crate::linux::skb::HookState;
+use crate::linux::skb::Skb;
+use crate::linux::time;
+use crate::engine::timeout;
+use crate::pure::ctinfo::CtInfo;
+use crate::pure::l4 as pure;
+use crate::pure::status::Status;
+use crate::pure::tuple::proto;
+use crate::pure::wire::Transport;
+
+pub(crate) mod generic;
+pub(crate) mod gre;
+pub(crate) mod icmp;
+pub(crate) mod sctp;
+pub(crate) mod tcp;
+pub(crate) mod udp;
+
+/// What a tracker says of a packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opinion {
+    /// It belongs to the connection.
+    Accept,
+    /// It does not: it goes on as invalid.
+    Invalid,
+    /// The connection has been removed to make way for a new one: look again.
+    Repeat,
+    /// As [`Opinion::Repeat`], but somebody else is removing it: the packet cannot wait.
+    Drop,
+}
+
+/// The tracker's opinion of a packet; state, timeout and counters of its connection move on.
+#[inline]
+pub(crate) fn packet(
+    conn: &Conn,
+    skb: &Skb,
+    transport: &Transport,
+    info: CtInfo,
+    state: HookState<'_>,
+) -> Opinion {
+    match conn.proto() {
+        proto::TCP => tcp::packet(conn, skb, transport.offset, info, state),
+        proto::UDP => udp::packet(conn, skb, transport.offset, info, state),
+        proto::ICMP => icmp::packet_v4(conn, skb, info, state),
+        proto::ICMPV6 => icmp::packet_v6(conn, skb, info, state),
+        proto::SCTP => sctp::packet(conn, skb, transport.offset, info, state),
+        proto::GRE => gre::packet(conn, skb, info),
+        _ => generic::packet(conn, skb, info),
+    }
+}
+
+/// Whether two entries for one flow of this protocol may be merged: not where the tracker's state
+/// of the first packet matters.
+pub(crate) fn allows_clash(proto: u8) -> bool {
+    !matches!(proto, proto::TCP | proto::SCTP)
+}
+
+/// Whether an assured connection is past its end, so that the worker may evict it.
+pub(crate) fn is_closing(conn: &Conn) -> bool {
+    match conn.proto() {
+        proto::TCP => pure::tcp::can_early_drop(conn.tcp_state()),
+        proto::SCTP => pure::sctp::can_early_drop(conn.sctp_state()),
+        _ => false,
+    }
+}
+
+/// The timeouts that count for a connection: its policy's, or its namespace's.
+#[inline]
+pub(crate) fn limits<'a>(conn: &'a Conn, of: impl FnOnce(&'a Net) -> Limits<'a>) -> Limits<'a> {
+    match timeout::lookup(conn) {
+        Some(policy) => policy,
+        None => of(conn.net()),
+    }
+}
+
+/// Moves the deadline `ticks` from now and counts the packet (`nf_ct_refresh_acct`).
+#[inline]
+pub(crate) fn refresh(conn: &Conn, info: CtInfo, ticks: u32, bytes: u32) {
+    let status = conn.status();
+    if !status.any(Status::FIXED_TIMEOUT) {
+        // Until confirmation the word counts ticks from then.
+        let word = if status.any(Status::CONFIRMED) {
+            time::now().plus(ticks).0
+        } else {
+            ticks
+        };
+        if conn.timeout() != word {
+            conn.set_timeout(word);
+        }
+    }
+    if bytes != 0 {
+        acct::update(conn, info.dir(), 1, bytes);
+    }
+}
+
+/// Whether the administrator wants checksums of incoming packets verified.
+#[inline]
+fn verifies(state: HookState<'_>) -> bool {
+    state.is_prerouting() && limits::checksum_wanted(state.net())
+}

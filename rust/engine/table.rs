@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table of all connections: look-up without locks, changes under two of them.
+//!
+//! Every connection is linked twice, by each of its tuples. 1024 locks are shared out among the
+//! buckets; who changes a connection holds those of both of its buckets, the lower one first. A
+//! resize takes them all. ctnetlink takes single ones while it dumps.
+//!
+//! C counterpart's behaviour: `net/netfilter/nf_conntrack_core.c`.
+
+use core::ptr::addr_of;
+use core::ptr::addr_of_mut;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::rcu;
+
+use crate::bindings;
+use crate::engine::conn;
+use crate::linux::conn::Candidate;
+use crate::linux::conn::Conn;
+use crate::linux::conn::Key;
+use crate::linux::hashtable;
+use crate::linux::hashtable::bucket_lock;
+use crate::linux::hashtable::Bucket;
+use crate::linux::hashtable::Hash;
+use crate::linux::hashtable::Table;
+use crate::linux::hashtable::LOCKS;
+use crate::linux::lock::BhGuard;
+use crate::linux::lock::BhOff;
+use crate::linux::lock::CSpinGuard;
+use crate::linux::lock::CSpinLock;
+use crate::linux::lock::StaticSpinLock;
+use crate::linux::net::Net;
+use crate::linux::once::read_once;
+use crate::linux::once::write_once;
+use crate::linux::rcu::Held;
+use crate::linux::siphash::SecretKey;
+use crate::linux::stats::Counter;
+use crate::linux::time;
+use crate::linux::warn;
+use crate::linux::zone::Zone;
+use crate::pure::num::Dir;
+use crate::pure::tuple::Tuple;
+
+/// Where things are in the table must not be guessed from outside.
+static HASH_KEY: SecretKey = SecretKey::new();
+
+/// Guards [`ALL_LOCKED`]; held by whoever has, or waits for, all buckets.
+static ALL: StaticSpinLock = StaticSpinLock::new();
+
+/// Whether somebody has all buckets locked: a flag beside the locks, see [`lock_bucket`].
+static mut ALL_LOCKED: bool = false;
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialised in `Owner::new`, before the first use.
+    unsafe(uninit) static WALK: Mutex<()> = ();
+}
+
+/// The bytes of a tuple that are hashed: all but the direction.
+const HASHED: usize = 39;
+
+/// The table while the module is loaded. Dropping it frees the table.
+pub(crate) struct Owner(());
+
+impl Owner {
+    /// Makes the table. CONTEXT: sleepable, once, while the module is loaded.
+    pub(crate) fn new(buckets: u32) -> Result<Self> {
+        // SAFETY: The module is being loaded; nobody uses any of this yet.
+        unsafe {
+            WALK.init();
+            HASH_KEY.draw();
+            ALL.init();
+            hashtable::init_bucket_locks();
+            Table::publish(Table::new(buckets)?);
+        }
+        Ok(Owner(()))
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // SAFETY: The module is being unloaded: no packet comes here any more.
+        drop(unsafe { Table::withdraw() });
+    }
+}
+
+/// The limit of entries a namespace (`nf_conntrack_max`).
+#[inline]
+pub(crate) fn max() -> u32 {
+    // SAFETY: A word that the sysctl writes whole.
+    unsafe { read_once(addr_of!(bindings::nf_conntrack_max)) }
+}
+
+/// Sets the limit.
+pub(crate) fn set_max(max: u32) {
+    // SAFETY: As in `max`.
+    unsafe { write_once(addr_of_mut!(bindings::nf_conntrack_max), max) };
+}
+
+/// How many buckets there are.
+pub(crate) fn buckets() -> u32 {
+    // SAFETY: A word that the resize writes whole.
+    unsafe { read_once(addr_of!(bindings::nf_conntrack_htable_size)) }
+}
+
+/// Whether there is a table yet: module parameters are set before.
+pub(crate) fn exists() -> bool {
+    // SAFETY: A pointer that is written whole.
+    !unsafe { read_once(addr_of!(bindings::nf_conntrack_hash)) }.is_null()
+}
+
+/// The hash of a tuple in a zone of a namespace, before scaling.
+#[inline]
+#[allow(clippy::cast_possible_truncation)]
+pub(crate) fn hash(tuple: &Tuple, zone_id: u16, net: &Net) -> Hash {
+    let mut key = HASH_KEY.get();
+    key.0[0] ^= u64::from(zone_id);
+    key.0[1] ^= u64::from(net.hash_mix());
+    Hash(key.hash(tuple, HASHED) as u32)
+}
+
+/// Finds the connection of a tuple that is in the table.
+///
+/// The direction says which of its tuples it was.
+#[inline]
+pub(crate) fn find(
+    tuple: &Tuple,
+    zone: Zone,
+    net: &Net,
+    hash: Hash,
+    rcu: Held<'_>,
+) -> Option<(ARef<Conn>, Dir)> {
+    let key = Key::new(tuple, zone, net);
+    loop {
+        let table = Table::current(rcu);
+        let bucket = table.bucket(hash);
+        let mut chain = table.chain(bucket, rcu);
+        let now = time::now();
+        for met in chain.by_ref() {
+            if met.is_expired(now) {
+                reap_expired(met);
+                continue;
+            }
+            if met.matches(&key) {
+                let conn = met.get()?;
+                // Between the match and the reference it may have become another entry.
+                return met.matches(&key).then(|| (conn, met.dir()));
+            }
+        }
+        if !chain.strayed(bucket) {
+            return None;
+        }
+        net.count(Counter::SEARCH_RESTART);
+    }
+}
+
+/// Finds the connection of a tuple in a zone, whichever way the zone counts.
+///
+/// `first` is the hash of the tuple with the zone's number of the original direction.
+#[inline]
+pub(crate) fn find_both_ways(
+    tuple: &Tuple,
+    zone: Zone,
+    net: &Net,
+    first: Hash,
+    rcu: Held<'_>,
+) -> Option<(ARef<Conn>, Dir)> {
+    if let Some(found) = find(tuple, zone, net, first, rcu) {
+        return Some(found);
+    }
+    let reply = zone.id(Dir::Reply);
+    if reply == zone.id(Dir::Original) {
+        return None;
+    }
+    find(tuple, zone, net, hash(tuple, reply, net), rcu)
+}
+
+/// As [`find_both_ways`], computing the hash (`nf_conntrack_find_get`).
+pub(crate) fn find_get(
+    net: &Net,
+    tuple: &Tuple,
+    zone: Zone,
+    rcu: Held<'_>,
+) -> Option<(ARef<Conn>, Dir)> {
+    let first = hash(tuple, zone.id(Dir::Original), net);
+    find_both_ways(tuple, zone, net, first, rcu)
+}
+
+/// Whether a tuple is in use in the reply direction by another connection than `by`, so that
+/// translation has to take another one (`nf_conntrack_tuple_taken`).
+pub(crate) fn is_taken(tuple: &Tuple, by: &Conn, rcu: Held<'_>) -> bool {
+    let (net, zone) = (by.net(), by.zone());
+    let key = Key::new(tuple, zone, net);
+    let original = Key::new(&by.tuple(Dir::Original), zone, net);
+    let hash = hash(tuple, zone.id(Dir::Reply), net);
+    loop {
+        let table = Table::current(rcu);
+        let bucket = table.bucket(hash);
+        let mut chain = table.chain(bucket, rcu);
+        let now = time::now();
+        for met in chain.by_ref() {
+            if met.is(by) {
+                continue;
+            }
+            if met.is_expired(now) {
+                reap_expired(met);
+                continue;
+            }
+            if met.matches(&key) {
+                // The same flow, opened twice at a time: confirmation will merge the two.
+                if met.opened_by(&original) {
+                    continue;
+                }
+                net.count(Counter::FOUND);
+                return true;
+            }
+        }
+        if !chain.strayed(bucket) {
+            return false;
+        }
+        net.count(Counter::SEARCH_RESTART);
+    }
+}
+
+/// Removes an entry that was met expired, if it still is.
+#[cold]
+pub(crate) fn reap_expired(met: Candidate<'_>) {
+    if let Some(conn) = met.get() {
+        if conn.should_gc() {
+            conn::reap(&conn);
+        }
+    }
+}
+
+/// Takes a bucket's lock, unless somebody has all of them: then waits (`nf_conntrack_lock`).
+///
+/// ORDERING: the flag is read after the lock is taken, with acquire; who takes all sets the flag
+/// first and then passes through each lock, and clears it with release. So either we see the flag,
+/// or the other one waits for us.
+#[inline]
+pub(crate) fn lock_bucket(lock: CSpinLock, bh: BhOff<'_>) -> CSpinGuard {
+    let guard = lock.lock(bh);
+    if !all_locked() {
+        return guard;
+    }
+    drop(guard);
+    let all = ALL.get().lock(bh);
+    let guard = lock.lock(bh);
+    drop(all);
+    guard
+}
+
+#[inline(always)]
+fn all_locked() -> bool {
+    // SAFETY: A byte that is written whole.
+    let set = unsafe { read_once(addr_of!(ALL_LOCKED)) };
+    kernel::sync::barrier::smp_mb(kernel::sync::barrier::Read);
+    set
+}
+
+/// Both buckets of a connection, locked: the right to link and unlink it.
+pub(crate) struct LockedPair<'a> {
+    table: &'a Table,
+    original: Bucket,
+    reply: Bucket,
+    // Unlocked in this order.
+    _first: CSpinGuard,
+    _second: Option<CSpinGuard>,
+}
+
+/// Locks the buckets of two hashes, which `hashes` computes anew whenever the table changed.
+#[inline]
+pub(crate) fn lock_pair<'a>(
+    hashes: impl Fn() -> (Hash, Hash),
+    rcu: Held<'a>,
+    bh: BhOff<'a>,
+) -> LockedPair<'a> {
+    let (hash_original, hash_reply) = hashes();
+    loop {
+        let table = Table::current(rcu);
+        let original = table.bucket(hash_original);
+        let reply = table.bucket(hash_reply);
+        let (a, b) = (original.lock_index(), reply.lock_index());
+        let (low, high) = if a <= b { (a, b) } else { (b, a) };
+        let first = lock_bucket(bucket_lock(low), bh);
+        let second = (low != high).then(|| bucket_lock(high).lock_nested(bh));
+        if table.is_current() {
+            return LockedPair { table, original, reply, _first: first, _second: second };
+        }
+    }
+}
+
+/// Locks both buckets of a connection.
+///
+/// CONTEXT: the bottom halves being off keeps the table, like a read-side section.
+pub(crate) fn lock_both<'a>(conn: &Conn, bh: BhOff<'a>) -> LockedPair<'a> {
+    // SAFETY: With bottom halves off no grace period ends on this CPU.
+    let rcu = unsafe { Held::assume() };
+    let hashes = (conn::hash_of(conn, Dir::Original), conn::hash_of(conn, Dir::Reply));
+    lock_pair(|| hashes, rcu, bh)
+}
+
+impl LockedPair<'_> {
+    /// The entries of one of the two chains.
+    #[inline]
+    pub(crate) fn chain(&self, dir: Dir) -> hashtable::Chain<'_> {
+        let bucket = match dir {
+            Dir::Original => self.original,
+            Dir::Reply => self.reply,
+        };
+        // SAFETY: Its lock is held for as long as `self` is borrowed.
+        unsafe { self.table.locked_chain(bucket) }
+    }
+
+    /// Links a connection by both of its tuples.
+    #[inline]
+    pub(crate) fn link(&self, conn: &Conn) {
+        // SAFETY: Both locks are held; the caller says that it is in no chain by being the one who
+        // confirms or inserts it.
+        unsafe {
+            self.table.link(conn, Dir::Original, self.original);
+            self.table.link(conn, Dir::Reply, self.reply);
+        }
+    }
+
+    /// Links a connection by its reply tuple only: the original one belongs to another.
+    pub(crate) fn link_reply_only(&self, conn: &Conn) {
+        // SAFETY: As in `link`.
+        unsafe {
+            hashtable::link_nowhere(conn, Dir::Original);
+            self.table.link(conn, Dir::Reply, self.reply);
+        }
+    }
+
+    /// Unlinks a connection from both of its chains.
+    pub(crate) fn unlink(&self, conn: &Conn) {
+        // SAFETY: Both locks are held, and it is linked: whoever kills an entry is the only one.
+        unsafe {
+            hashtable::unlink(conn, Dir::Original);
+            hashtable::unlink(conn, Dir::Reply);
+        }
+    }
+}
+
+/// Runs `f` with all buckets locked.
+fn with_all_locked<R>(f: impl FnOnce() -> R) -> R {
+    let bh = BhGuard::new();
+    let all = ALL.get().lock(bh.off());
+    // SAFETY: Written under `ALL` only.
+    unsafe { write_once(addr_of_mut!(ALL_LOCKED), true) };
+    for index in 0..LOCKS {
+        // Whoever takes this lock after us sees the flag.
+        drop(bucket_lock(index).lock(bh.off()));
+    }
+    let result = f();
+    kernel::sync::barrier::smp_mb(kernel::sync::barrier::Full);
+    // SAFETY: As above.
+    unsafe { write_once(addr_of_mut!(ALL_LOCKED), false) };
+    drop(all);
+    result
+}
+
+/// Gives the table another number of buckets. CONTEXT: sleepable.
+///
+/// Errors: `EINVAL` for none, `ENOMEM`. Look-ups wait while entries are moved.
+pub(crate) fn resize(buckets: u32) -> Result {
+    if buckets == 0 {
+        return Err(EINVAL);
+    }
+    let new = Table::new(buckets)?;
+    let walk = WALK.lock();
+    if new.buckets() == self::buckets() {
+        return Ok(());
+    }
+    let old = with_all_locked(|| {
+        // SAFETY: All buckets are locked; the new table is known to nobody yet.
+        unsafe {
+            let old = Table::withdraw();
+            if let Some(old) = &old {
+                new.take_all(old, conn::hash_of);
+            }
+            Table::publish(new);
+            old
+        }
+    });
+    drop(walk);
+    // Readers may still be walking the old chains.
+    // SAFETY: Sleepable, no read-side section is open.
+    unsafe { bindings::synchronize_net() };
+    drop(old);
+    Ok(())
+}
+
+/// Kills the connections that `pick` chooses (`nf_ct_iterate_cleanup`). CONTEXT: sleepable.
+///
+/// `pick` is called once for every connection of the namespace, or of all, with its bucket's lock
+/// held and bottom halves off.
+pub(crate) fn iterate(
+    net: Option<&Net>,
+    portid: u32,
+    report: bool,
+    mut pick: impl FnMut(&Conn) -> bool,
+) {
+    let _walk = WALK.lock();
+    let mut number = 0;
+    while let Some(conn) = next_picked(net, &mut number, &mut pick) {
+        conn::kill(&conn, portid, report);
+        drop(conn);
+        warn::cond_resched();
+    }
+}
+
+/// The next connection from bucket `number` on that `pick` chooses.
+fn next_picked(
+    net: Option<&Net>,
+    number: &mut u32,
+    pick: &mut impl FnMut(&Conn) -> bool,
+) -> Option<ARef<Conn>> {
+    loop {
+        let guard = rcu::read_lock();
+        // The mutex of the walk keeps the table.
+        let table = Table::current(Held::by(&guard));
+        let bucket = table.nth(*number)?;
+        if !table.is_empty(bucket) {
+            let bh = BhGuard::new();
+            let _locked = lock_bucket(bucket_lock(bucket.lock_index()), bh.off());
+            // SAFETY: The bucket's lock is held.
+            for met in unsafe { table.locked_chain(bucket) } {
+                // Each connection once. One inserted after a clash is linked by its reply only.
+                if met.dir() != Dir::Reply {
+                    continue;
+                }
+                // SAFETY: The bucket's lock is held while the reference is in use.
+                let conn = unsafe { met.locked() };
+                if net.is_some_and(|net| net != conn.net()) {
+                    continue;
+                }
+                if pick(conn) {
+                    return Some(conn.to_ref());
+                }
+            }
+        }
+        drop(guard);
+        warn::cond_resched();
+        *number = number.wrapping_add(1);
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The log of invalid packets, `nf_conntrack_log_invalid`.
+//!
+//! C header: [`include/net/netfilter/nf_log.h`](srctree/include/net/netfilter/nf_log.h)
+
+use core::fmt::Display;
+use kernel::prelude::*;
+
+use crate::bindings;
+use crate::linux::once::read_once;
+use crate::linux::skb::HookState;
+use crate::linux::skb::Skb;
+
+/// Writes why a packet of protocol `proto` is invalid, if the administrator wants to know.
+///
+/// CONTEXT: no lock of an entry held; a listener may ask the entry for its state.
+#[inline]
+pub(crate) fn invalid(skb: &Skb, state: HookState<'_>, proto: u8, why: &dyn Display) {
+    // SAFETY: A byte that the sysctl writes whole.
+    let wanted = unsafe { read_once(&raw const (*state.net().ct()).sysctl_log_invalid) };
+    if wanted != 0 {
+        write(skb, state, proto, why);
+    }
+}
+
+#[cold]
+fn write(skb: &Skb, state: HookState<'_>, proto: u8, why: &dyn Display) {
+    let args = fmt!("{}", why);
+    // SAFETY: The packet and the state are valid by their types; `%pA` takes a pointer to
+    // formatting arguments.
+    unsafe {
+        bindings::nf_l4proto_log_invalid(
+            skb.as_ptr(),
+            state.as_ptr(),
+            proto,
+            c"%pA".as_char_ptr(),
+            core::ptr::from_ref(&args).cast::<c_void>(),
+        );
+    }
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files below `/proc/net` that list something of a namespace.
+//!
+//! A [`NetFile`] says what there is to list; a [`File`] is its registration. A read walks inside
+//! an RCU read-side section; between two reads of one open file only its `Position` is kept.
+//!
+//! C headers: [`include/linux/proc_fs.h`](srctree/include/linux/proc_fs.h),
+//! [`include/linux/seq_file_net.h`](srctree/include/linux/seq_file_net.h)
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::size_of;
+use core::ptr::null_mut;
+use core::ptr::NonNull;
+use kernel::ffi::c_int;
+use kernel::prelude::*;
+use kernel::str::CStrExt as _;
+use pin_init::Zeroable;
+
+use crate::bindings;
+use crate::linux::net::Net;
+use crate::linux::rcu::Held;
+
+/// A list that can be read from a file.
+///
+/// Items are kept as pointers by the kernel between the calls of one read. The kernel asks for an
+/// item's successor before it knows whether the item fitted, and then begins the next read with
+/// [`NetFile::start`]: the position has to be able to go back by one.
+pub(crate) trait NetFile {
+    /// Where an open file is. Begins as zeros; no destructor runs.
+    type Position: Zeroable;
+
+    /// What is listed, as long as the read-side section lasts.
+    type Item<'rcu>: Item;
+
+    /// A read begins. `pos` is the index of the wanted item, zero after a rewind.
+    fn start<'rcu>(
+        net: &Net,
+        at: &mut Self::Position,
+        pos: &mut i64,
+        rcu: Held<'rcu>,
+    ) -> Option<Self::Item<'rcu>>;
+
+    /// The next item. Advances `pos` even if there is none.
+    fn next<'rcu>(
+        net: &Net,
+        at: &mut Self::Position,
+        pos: &mut i64,
+        rcu: Held<'rcu>,
+    ) -> Option<Self::Item<'rcu>>;
+
+    /// Prints an item. What does not fit is printed again, into more room.
+    fn show<'rcu>(
+        net: &Net,
+        at: &mut Self::Position,
+        item: Self::Item<'rcu>,
+        rcu: Held<'rcu>,
+        out: &mut Writer,
+    );
+}
+
+/// Something that the kernel can carry from one call to the next.
+pub(crate) trait Item: Copy {
+    /// As the kernel carries it. Neither null nor an error pointer.
+    fn into_ptr(self) -> NonNull<c_void>;
+
+    /// Back again.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` comes from [`Item::into_ptr`] in the same read-side section.
+    unsafe fn from_ptr(ptr: NonNull<c_void>) -> Self;
+}
+
+/// A file's buffer, to be written to with `write!`.
+pub(crate) struct Writer(NonNull<bindings::seq_file>);
+
+impl Writer {
+    /// The buffer of the file that C is being asked to print to.
+    ///
+    /// # Safety
+    ///
+    /// `file` points to a file that this task is printing to for as long as the result is in use.
+    pub(crate) unsafe fn from_raw(file: NonNull<bindings::seq_file>) -> Self {
+        Writer(file)
+    }
+
+    /// As C knows it.
+    pub(crate) fn as_ptr(&mut self) -> *mut bindings::seq_file {
+        self.0.as_ptr()
+    }
+
+    /// Appends bytes as they are.
+    #[inline]
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        // SAFETY: Valid by the type. Too much is noted in the file, and printed again.
+        unsafe { bindings::seq_write(self.0.as_ptr(), bytes.as_ptr().cast(), bytes.len()) };
+    }
+}
+
+impl fmt::Write for Writer {
+    #[inline]
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// What the kernel allocates for an open file.
+#[repr(C)]
+struct Open<F: NetFile> {
+    net: bindings::seq_net_private,
+    position: F::Position,
+}
+
+/// Where in a namespace a file is.
+#[derive(Clone, Copy)]
+pub(crate) enum Folder {
+    /// `/proc/net`
+    Net,
+    /// `/proc/net/stat`
+    Stat,
+}
+
+impl Folder {
+    fn of(self, net: &Net) -> *mut bindings::proc_dir_entry {
+        // SAFETY: Valid by the type; constant while anybody is set up in the namespace.
+        unsafe {
+            match self {
+                Folder::Net => (*net.as_ptr()).proc_net,
+                Folder::Stat => (*net.as_ptr()).proc_net_stat,
+            }
+        }
+    }
+}
+
+/// A file, while it exists.
+pub(crate) struct File {
+    entry: NonNull<bindings::proc_dir_entry>,
+    folder: NonNull<bindings::proc_dir_entry>,
+    name: &'static CStr,
+}
+
+// SAFETY: Files may be removed by any task.
+unsafe impl Send for File {}
+// SAFETY: Changes of the owner are single stores, made before the module lets go of it.
+unsafe impl Sync for File {}
+
+struct Operations<F>(PhantomData<F>);
+
+impl<F: NetFile> Operations<F> {
+    const TABLE: bindings::seq_operations = bindings::seq_operations {
+        start: Some(start::<F>),
+        stop: Some(stop::<F>),
+        next: Some(next::<F>),
+        show: Some(show::<F>),
+    };
+}
+
+impl File {
+    /// Makes the file. CONTEXT: sleepable.
+    ///
+    /// The caller drops it before the namespace goes.
+    pub(crate) fn new<F: NetFile>(
+        net: &Net,
+        folder: Folder,
+        name: &'static CStr,
+        mode: u16,
+    ) -> Result<Self> {
+        let folder = NonNull::new(folder.of(net)).ok_or(ENOMEM)?;
+        let operations: &'static bindings::seq_operations = &Operations::<F>::TABLE;
+        // SAFETY: The table is static and fits the size, which begins with `seq_net_private`.
+        let entry = unsafe {
+            bindings::proc_create_net_data(
+                name.as_char_ptr(),
+                mode,
+                folder.as_ptr(),
+                operations,
+                u32::try_from(size_of::<Open<F>>()).map_err(|_| EINVAL)?,
+                null_mut(),
+            )
+        };
+        let entry = NonNull::new(entry).ok_or(ENOMEM)?;
+        Ok(File { entry, folder, name })
+    }
+
+    /// Gives the file to the namespace's root, if it has one.
+    pub(crate) fn give_to_root(&self, net: &Net) {
+        const NOBODY: u32 = u32::MAX;
+        // SAFETY: The namespace has its user namespace for life; the entry exists while `self`
+        // does.
+        unsafe {
+            let users = (*net.as_ptr()).user_ns;
+            let uid = bindings::make_kuid(users, 0);
+            let gid = bindings::make_kgid(users, 0);
+            if uid.val != NOBODY && gid.val != NOBODY {
+                bindings::proc_set_user(self.entry.as_ptr(), uid, gid);
+            }
+        }
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SAFETY: Made by `new` in this folder, which is still there. Waits for readers.
+        unsafe { bindings::remove_proc_entry(self.name.as_char_ptr(), self.folder.as_ptr()) };
+    }
+}
+
+/// The namespace and the position of an open file.
+///
+/// # Safety
+///
+/// `file` is an open file of `F`, and this task is in one of its operations.
+unsafe fn opened<'a, F: NetFile>(file: *mut bindings::seq_file) -> (&'a Net, &'a mut F::Position) {
+    // SAFETY: The kernel allocated this for the open file, as zeros, and filled in the namespace;
+    // it holds the file's mutex during operations. An open file keeps its namespace.
+    unsafe {
+        let open = (*file).private.cast::<Open<F>>();
+        (Net::from_raw((*open).net.net), &mut (*open).position)
+    }
+}
+
+fn carry(item: Option<impl Item>) -> *mut c_void {
+    item.map_or(null_mut(), |item| item.into_ptr().as_ptr())
+}
+
+unsafe extern "C" fn start<F: NetFile>(
+    file: *mut bindings::seq_file,
+    pos: *mut bindings::loff_t,
+) -> *mut c_void {
+    // SAFETY: The kernel calls `stop` after each `start`, in the same task; see `opened`.
+    unsafe {
+        bindings::rcu_read_lock();
+        let (net, at) = opened::<F>(file);
+        carry(F::start(net, at, &mut *pos, Held::assume()))
+    }
+}
+
+unsafe extern "C" fn next<F: NetFile>(
+    file: *mut bindings::seq_file,
+    _item: *mut c_void,
+    pos: *mut bindings::loff_t,
+) -> *mut c_void {
+    // SAFETY: Between `start` and `stop`; see `opened`.
+    unsafe {
+        let (net, at) = opened::<F>(file);
+        carry(F::next(net, at, &mut *pos, Held::assume()))
+    }
+}
+
+unsafe extern "C" fn stop<F: NetFile>(_file: *mut bindings::seq_file, _item: *mut c_void) {
+    // SAFETY: Opened by `start`.
+    unsafe { bindings::rcu_read_unlock() };
+}
+
+unsafe extern "C" fn show<F: NetFile>(file: *mut bindings::seq_file, item: *mut c_void) -> c_int {
+    // SAFETY: Between `start` and `stop`; see `opened`. The item is what one of the two gave.
+    unsafe {
+        let (Some(out), Some(item)) = (NonNull::new(file), NonNull::new(item)) else {
+            return 0;
+        };
+        let (net, at) = opened::<F>(file);
+        let item = F::Item::from_ptr(item);
+        F::show(net, at, item, Held::assume(), &mut Writer::from_raw(out));
+    }
+    0
+}

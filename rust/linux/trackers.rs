@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The trackers' state inside an entry: a union that flow tables, `act_ct`, Open vSwitch and
+//! ctnetlink write as well, some of them without the entry's lock.
+//!
+//! State is copied out, changed by `pure`, and copied back. What others change without a lock (the
+//! TCP flags) is stored only where it differs from what was loaded.
+
+use core::mem::offset_of;
+use core::mem::size_of;
+
+use crate::bindings;
+use crate::linux::conn::Conn;
+use crate::linux::once::read_once;
+use crate::linux::once::write_once;
+use crate::pure::l4::gre::Timers;
+use crate::pure::l4::tcp::Sender;
+use crate::pure::l4::tcp::Tracking;
+use crate::pure::num::Dir;
+use crate::pure::num::Jiffies;
+
+const _: () = {
+    assert!(size_of::<Tracking>() == size_of::<bindings::ip_ct_tcp>());
+    assert!(offset_of!(Tracking, state) == offset_of!(bindings::ip_ct_tcp, state));
+    assert!(offset_of!(Tracking, last_index) == offset_of!(bindings::ip_ct_tcp, last_index));
+    assert!(offset_of!(Tracking, last_end) == offset_of!(bindings::ip_ct_tcp, last_end));
+    assert!(offset_of!(Tracking, last_flags) == offset_of!(bindings::ip_ct_tcp, last_flags));
+    assert!(size_of::<Sender>() == size_of::<bindings::ip_ct_tcp_state>());
+    assert!(offset_of!(Sender, max_win) == offset_of!(bindings::ip_ct_tcp_state, td_maxwin));
+    assert!(offset_of!(Sender, scale) == offset_of!(bindings::ip_ct_tcp_state, td_scale));
+    assert!(offset_of!(Sender, flags) == offset_of!(bindings::ip_ct_tcp_state, flags));
+};
+
+impl Conn {
+    #[inline(always)]
+    fn tcp(&self) -> *mut Tracking {
+        self.private().cast()
+    }
+
+    /// A copy of the TCP state. CONTEXT: the entry's lock held, or the entry unshared.
+    #[inline]
+    pub(crate) fn load_tcp(&self) -> Tracking {
+        // SAFETY: Same layout, asserted above; every bit pattern is a value.
+        unsafe { self.tcp().read() }
+    }
+
+    /// Stores what a step changed. CONTEXT: as for [`Conn::load_tcp`].
+    #[inline]
+    pub(crate) fn store_tcp(&self, before: &Tracking, after: &Tracking) {
+        // SAFETY: Same layout; the lock keeps all writers out but those of `flags`.
+        unsafe {
+            let at = self.tcp();
+            for dir in Dir::BOTH {
+                let i = dir.index();
+                let (old, new) = (&before.seen[i], &after.seen[i]);
+                let slot = &raw mut (*at).seen[i];
+                if old.flags != new.flags {
+                    write_once(&raw mut (*slot).flags, new.flags);
+                }
+                (&raw mut (*slot).end).write(new.end);
+                (&raw mut (*slot).max_end).write(new.max_end);
+                (&raw mut (*slot).max_win).write(new.max_win);
+                (&raw mut (*slot).max_ack).write(new.max_ack);
+                (&raw mut (*slot).scale).write(new.scale);
+            }
+            let from = offset_of!(Tracking, state);
+            core::ptr::copy_nonoverlapping(
+                core::ptr::from_ref(after).cast::<u8>().add(from),
+                at.cast::<u8>().add(from),
+                size_of::<Tracking>() - from,
+            );
+        }
+    }
+
+    /// Begins the TCP state anew. CONTEXT: the entry is unconfirmed and one packet's.
+    #[inline]
+    pub(crate) fn replace_tcp(&self, fresh: &Tracking) {
+        // SAFETY: Same layout; nobody else looks.
+        unsafe { self.tcp().write(*fresh) };
+    }
+
+    /// The TCP state's number, without a lock; any byte.
+    #[inline]
+    pub(crate) fn tcp_state(&self) -> u8 {
+        // SAFETY: Same layout.
+        unsafe { read_once(&raw const (*self.tcp()).state) }
+    }
+
+    /// When a UDP flow counts as a stream.
+    #[inline]
+    pub(crate) fn udp_stream(&self) -> Jiffies {
+        // SAFETY: A word of the union.
+        Jiffies(unsafe { read_once(&raw const (*self.private()).udp.stream_ts) })
+    }
+
+    /// Stores it.
+    #[inline]
+    pub(crate) fn set_udp_stream(&self, at: Jiffies) {
+        // SAFETY: A word of the union.
+        unsafe { write_once(&raw mut (*self.private()).udp.stream_ts, at.0) };
+    }
+
+    /// A GRE connection's own timeouts.
+    #[inline]
+    pub(crate) fn gre_timers(&self) -> Timers {
+        // SAFETY: Words of the union.
+        unsafe {
+            Timers {
+                unreplied: read_once(&raw const (*self.private()).gre.timeout),
+                replied: read_once(&raw const (*self.private()).gre.stream_timeout),
+            }
+        }
+    }
+
+    /// Stores them.
+    #[inline]
+    pub(crate) fn set_gre_timers(&self, timers: Timers) {
+        // SAFETY: Words of the union.
+        unsafe {
+            write_once(&raw mut (*self.private()).gre.timeout, timers.unreplied);
+            write_once(&raw mut (*self.private()).gre.stream_timeout, timers.replied);
+        }
+    }
+
+    /// The SCTP state's number, without a lock; any byte.
+    #[inline]
+    pub(crate) fn sctp_state(&self) -> u8 {
+        // SAFETY: The first word of the union's member; states are small numbers.
+        unsafe { read_once((&raw const (*self.private()).sctp.state).cast::<u8>()) }
+    }
+}
