@@ -13,5 +13,6 @@
 pub mod generic;
 pub mod gre;
 pub mod icmp;
+pub mod sctp;
 pub mod tcp;
 pub mod udp;
