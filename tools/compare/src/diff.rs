@@ -358,7 +358,7 @@ pub fn run(o: &Options<'_>) -> Result<bool, String> {
         let mut xb = abi::decode_results(&rb.bytes)
             .map_err(|e| format!("{}: sequence {}: {e}", o.b, rb.number))?;
         packets += xa.len() as u64;
-        if !mutated && ra.number % 17 == 5 {
+        if !mutated && rng.u8(..40) == 0 {
             if let Some(what) = mutate(&mut rng, &mut xb) {
                 println!("mutated: {what} in sequence {}", ra.number);
                 mutated = true;
@@ -403,6 +403,9 @@ pub fn run(o: &Options<'_>) -> Result<bool, String> {
                 println!("   != {:24} A {}   B {}", d.field, d.a, d.b);
             }
         }
+    }
+    if !mutated {
+        return Err("too few sequences to change one".to_string());
     }
     if o.coverage {
         for (name, n) in &coverage.counts {

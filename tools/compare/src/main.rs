@@ -46,7 +46,7 @@ struct Which {
 impl Which {
     fn numbers(&self) -> Vec<std::ops::Range<u64>> {
         match self.only {
-            Some(n) => vec![n..n + 1],
+            Some(n) => std::iter::once(n..n + 1).collect(),
             None => {
                 let scripts = if self.no_scripts { 0 } else { gen::scripted() };
                 vec![0..scripts, gen::RANDOM..gen::RANDOM + self.sequences]
