@@ -7,13 +7,15 @@ A test starts one agent and writes commands; each is answered by one line, `ok
 
   tcp-listen NAME NS ADDR PORT        tcp-connect NAME NS ADDR PORT [sport=N] [src=A]
   accept NAME LISTENER                udp NAME NS ADDR PORT
-  udp-to NAME ADDR PORT DATA          send NAME DATA      recv NAME      blob NAME BYTES
+  udp-to NAME ADDR PORT DATA          send NAME DATA      recv NAME
   close NAME    reset NAME            ping NS ADDR [ID]
   inject NS DEV MAC PROTO key=value...
-  exchange CLIENT SERVER BYTES        echo-udp CLIENT SERVER
+  exchange CLIENT SERVER BYTES        scan NS ADDR FIRST LAST
+  inject-many NS DEV MAC COUNT [FIRST]
 """
 
 import os
+import select
 import socket
 import struct
 import sys
@@ -137,6 +139,27 @@ def ping(ns, addr, ident="0x4242"):
         sock.close()
 
 
+def scan(ns, addr, first, last):
+    """A connect scan of a range of ports: which answer with SYN and ACK."""
+    tries = []
+    enter(ns)
+    for port in range(int(first), int(last) + 1):
+        sock = socket.socket(family(addr), socket.SOCK_STREAM)
+        sock.setblocking(False)
+        tries.append((port, sock, sock.connect_ex((addr, port))))
+    found = []
+    for port, sock, _ in tries:
+        select.select([], [sock], [], WAIT)
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+            try:
+                sock.getpeername()
+                found.append(port)
+            except OSError:
+                pass
+        sock.close()
+    return "open " + ",".join(map(str, found))
+
+
 def build(proto, opts):
     """The packet that key=value words describe."""
     num = {k: int(v, 0) for k, v in opts.items()
@@ -213,7 +236,7 @@ def inject_many(ns, dev, mac, count, first="1"):
 COMMANDS = {
     "tcp-listen": tcp_listen, "tcp-connect": tcp_connect, "accept": accept, "udp": udp, "udp-to": udp_to,
     "send": send, "recv": recv, "exchange": exchange, "close": close, "reset": reset, "ping": ping,
-    "inject": inject, "inject-many": inject_many,
+    "inject": inject, "scan": scan, "inject-many": inject_many,
 }
 
 

@@ -72,7 +72,7 @@ for family in 4 6; do
 	unlike "IPv$family TCP: not assured before the handshake is over" 'ASSURED|UNREPLIED' "$(entry "$R" -f $f -p tcp)"
 	step ESTABLISHED established=1 left A seq=101 ack=501 win=1000
 	like "IPv$family TCP: assured after the handshake" 'ASSURED' "$(entry "$R" -f $f -p tcp)"
-	within "IPv$family TCP: established timeout" 431990 432000 "$(timeout_of "$R" -f $f -p tcp)"
+	within "IPv$family TCP: established timeout" 431900 432000 "$(timeout_of "$R" -f $f -p tcp)"
 	step ESTABLISHED established=1 left A seq=101 ack=501 len=100
 	step ESTABLISHED established=1 right A seq=501 ack=201 win=1000
 	step ESTABLISHED invalid=1 left A seq=900000 ack=501 len=100
@@ -85,7 +85,7 @@ for family in 4 6; do
 	step SYN_SENT new=1 left S seq=70000 win=1000
 	step SYN_RECV established=1 right SA seq=90000 ack=70001 win=1000
 	step CLOSE established=1 right RA seq=90001 ack=70001
-	within "IPv$family TCP: close timeout" 5 10 "$(timeout_of "$R" -f $f -p tcp)"
+	within "IPv$family TCP: close timeout" 1 10 "$(timeout_of "$R" -f $f -p tcp)"
 	fact "$(entries "$R" -f $f -p tcp)"
 
 	flush "$R"
@@ -128,7 +128,7 @@ for family in 4 6; do
 	say udp-to a $s 5002
 	agent recv b >/dev/null
 	like "IPv$family UDP: unreplied" "sport=5001 dport=5002 \[UNREPLIED\]" "$(entry "$R" -f $f -p udp)"
-	within "IPv$family UDP: timeout of an unreplied flow" 25 30 "$(timeout_of "$R" -f $f -p udp)"
+	within "IPv$family UDP: timeout of an unreplied flow" 10 30 "$(timeout_of "$R" -f $f -p udp)"
 	say udp-to b $c 5001
 	agent recv a >/dev/null
 	unlike "IPv$family UDP: replied, not assured" 'UNREPLIED|ASSURED' "$(entry "$R" -f $f -p udp)"

@@ -61,7 +61,7 @@ for family in 4 6; do
 	ok "IPv$family -U --mark with a mask" ct -U -f $f -p tcp --mark 0x100/0xff00
 	like "IPv$family mask keeps the other bits" 'mark=263' "$(ct -L -f $f -p tcp)"
 	ok "IPv$family -U --timeout" ct -U -f $f -p tcp --timeout 1000
-	within "IPv$family the new timeout" 990 1000 "$(timeout_of "$R" -f $f -p tcp)"
+	within "IPv$family the new timeout" 950 1000 "$(timeout_of "$R" -f $f -p tcp)"
 	ok "IPv$family -U --status on a UDP flow" ct -U -f $f -p udp --sport 53 -u ASSURED,SEEN_REPLY
 	like "IPv$family the new status" ASSURED "$(ct -L -f $f -p udp --sport 53)"
 	refused "IPv$family -U of nothing" ct -U -f $f -p tcp -s $c -d $s --sport 40002 --dport 80 --mark 1
