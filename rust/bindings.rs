@@ -30,3 +30,7 @@ mod generated {
     include!(env!("RCONNTRACK_BINDINGS"));
 }
 pub(crate) use generated::*;
+// The kernel crate knows these by name only.
+pub(crate) use generated::nf_conntrack_ecache;
+pub(crate) use generated::nf_ct_event_notifier;
+pub(crate) use generated::sock;
