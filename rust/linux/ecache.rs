@@ -57,7 +57,10 @@ impl Masks {
     /// Nothing is wanted.
     pub(crate) const NONE: Masks = Masks { conn: 0, expect: 0 };
     /// Everything is.
-    pub(crate) const ALL: Masks = Masks { conn: !0, expect: !0 };
+    pub(crate) const ALL: Masks = Masks {
+        conn: !0,
+        expect: !0,
+    };
 }
 
 impl Conn {
@@ -65,7 +68,10 @@ impl Conn {
     #[inline]
     pub(crate) fn ecache(&self) -> Option<Ecache<'_>> {
         let raw = self.ext::<bindings::nf_conntrack_ecache>()?;
-        Some(Ecache { raw, _conn: PhantomData })
+        Some(Ecache {
+            raw,
+            _conn: PhantomData,
+        })
     }
 }
 
@@ -191,7 +197,9 @@ impl Net {
         // it was taken out.
         unsafe {
             let raw = read_once(&raw const (*self.ct()).nf_conntrack_event_cb);
-            raw.cast::<bindings::nf_ct_event_notifier>().as_ref().map(Listener)
+            raw.cast::<bindings::nf_ct_event_notifier>()
+                .as_ref()
+                .map(Listener)
         }
     }
 
@@ -239,13 +247,7 @@ impl Listener<'_> {
     ///
     /// Errors: what the listener says, most often `ENOBUFS`: tell again later.
     /// CONTEXT: no lock of the module held; bottom halves may be on or off.
-    pub(crate) fn connection(
-        self,
-        events: u32,
-        conn: &Conn,
-        portid: u32,
-        report: bool,
-    ) -> Result {
+    pub(crate) fn connection(self, events: u32, conn: &Conn, portid: u32, report: bool) -> Result {
         let item = bindings::nf_ct_event {
             ct: conn.as_ptr(),
             portid,
@@ -394,7 +396,10 @@ impl Dying {
     pub(crate) fn lock(&self) -> DyingGuard<'_> {
         // SAFETY: Initialised, and lives as long as `self`.
         let lock = unsafe { CSpinLock::from_raw(&raw mut (*self.as_ptr()).dying_lock) };
-        DyingGuard { list: self, _lock: lock.lock_bh() }
+        DyingGuard {
+            list: self,
+            _lock: lock.lock_bh(),
+        }
     }
 }
 

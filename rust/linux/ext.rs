@@ -169,7 +169,12 @@ impl Conn {
     #[inline(always)]
     unsafe fn ext_offset(ext: *const bindings::nf_ct_ext, id: Id) -> u8 {
         // SAFETY: By this function's contract; only addresses are formed.
-        unsafe { (&raw const (*ext).offset).cast::<u8>().add(id as usize).read() }
+        unsafe {
+            (&raw const (*ext).offset)
+                .cast::<u8>()
+                .add(id as usize)
+                .read()
+        }
     }
 
     /// The area of an extension, if the entry has it. Valid while the reference is held and the
