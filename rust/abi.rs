@@ -16,3 +16,9 @@ macro_rules! as_in_header {
     };
 }
 use as_in_header;
+
+mod ecache;
+mod extend;
+mod labels;
+mod seqadj;
+mod timeout;

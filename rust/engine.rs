@@ -5,3 +5,12 @@
 //! Files own what they say: hash links, counts and references of an entry change in
 //! [`table`] and [`conn`] only. Lock order: a bucket's lock, then the expectation lock, then an
 //! entry's own (`Documentation/locking.rst`).
+
+pub(crate) mod acct;
+pub(crate) mod events;
+pub(crate) mod ext;
+pub(crate) mod labels;
+pub(crate) mod seqadj;
+pub(crate) mod synproxy;
+pub(crate) mod timeout;
+pub(crate) mod tstamp;

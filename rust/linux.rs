@@ -5,16 +5,30 @@
 //! Paths mirror `rust/kernel` where a file could be sent upstream one day. A wrapper checks nothing
 //! that its type already guarantees, and decides nothing.
 
+pub(crate) mod acct;
 pub(crate) mod conn;
+pub(crate) mod ecache;
 pub(crate) mod ext;
+pub(crate) mod gfp;
+pub(crate) mod hashtable;
+pub(crate) mod labels;
+pub(crate) mod limits;
 pub(crate) mod lock;
+pub(crate) mod log;
 pub(crate) mod net;
 pub(crate) mod nulls;
 pub(crate) mod once;
+pub(crate) mod random;
 pub(crate) mod rcu;
+pub(crate) mod seqadj;
 pub(crate) mod siphash;
 pub(crate) mod skb;
+pub(crate) mod slab;
 pub(crate) mod stats;
 pub(crate) mod time;
+pub(crate) mod timeout;
+pub(crate) mod trackers;
+pub(crate) mod verdict;
 pub(crate) mod warn;
+pub(crate) mod work;
 pub(crate) mod zone;

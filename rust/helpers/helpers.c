@@ -7,6 +7,8 @@
  * the Rust declarations come from.
  */
 
+#include "ctl.c"
+#include "extensions.c"
 #include "kernel.c"
 #include "lock.c"
 #include "netns.c"
