@@ -70,3 +70,7 @@
 #include <net/netns/generic.h>
 
 #include "../helpers/helpers.c"
+#include "../helpers/params.h"
+
+/* Macros that bindgen cannot evaluate. */
+const slab_flags_t RCT_CONST_RCT_SLAB_FLAGS = SLAB_TYPESAFE_BY_RCU | SLAB_HWCACHE_ALIGN;

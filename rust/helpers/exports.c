@@ -7,6 +7,7 @@
 #include <linux/export.h>
 #include <linux/spinlock.h>
 #include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_conntrack_bridge.h>
 #include <net/netfilter/nf_conntrack_acct.h>
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_ecache.h>
@@ -89,3 +90,15 @@ EXPORT_SYMBOL_GPL(nf_ct_timeout_hook);
 EXPORT_SYMBOL_GPL(nf_ct_destroy_timeout);
 EXPORT_SYMBOL_GPL(nf_ct_set_timeout);
 EXPORT_SYMBOL_GPL(nf_ct_untimeout);
+
+/* nf_conntrack.h, nf_conntrack_core.h: hooks, printing */
+
+EXPORT_SYMBOL_GPL(nf_ct_netns_get);
+EXPORT_SYMBOL_GPL(nf_ct_netns_put);
+EXPORT_SYMBOL_GPL(nf_conntrack_count);
+EXPORT_SYMBOL_GPL(print_tuple);
+
+/* nf_conntrack_bridge.h */
+
+EXPORT_SYMBOL_GPL(nf_ct_bridge_register);
+EXPORT_SYMBOL_GPL(nf_ct_bridge_unregister);

@@ -9,7 +9,6 @@ use kernel::error::to_result;
 use kernel::ffi::c_int;
 use kernel::ffi::c_uint;
 use kernel::prelude::*;
-use kernel::str::CStrExt as _;
 
 use crate::bindings;
 use crate::linux::net::Net;
@@ -187,4 +186,13 @@ pub(crate) fn has_logger() -> bool {
     (0..bindings::NFPROTO_NUMPROTO).any(|family| {
         u8::try_from(family).is_ok_and(|family| unsafe { bindings::nf_log_is_registered(family) })
     })
+}
+
+impl Skb {
+    /// Whether it is a fragment. CONTEXT: a hook of IPv4, where the header is in place.
+    #[inline]
+    pub(crate) fn is_fragment_v4(&self) -> bool {
+        // SAFETY: Valid by the type; the header is there, by the context.
+        unsafe { bindings::rct_skb_is_fragment_v4(self.as_ptr()) }
+    }
 }

@@ -15,7 +15,6 @@ use core::ptr::null_mut;
 use core::ptr::NonNull;
 use kernel::ffi::c_int;
 use kernel::prelude::*;
-use kernel::str::CStrExt as _;
 use pin_init::Zeroable;
 
 use crate::bindings;

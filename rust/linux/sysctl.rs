@@ -13,7 +13,6 @@ use core::ptr::NonNull;
 use kernel::error::from_result;
 use kernel::ffi::c_int;
 use kernel::prelude::*;
-use kernel::str::CStrExt as _;
 
 use crate::bindings;
 use crate::linux::net::Net;

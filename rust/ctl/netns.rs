@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The life of a namespace, as connection tracking sees it.
+//!
+//! A namespace is set up in this order, and torn down in the opposite one:
+//!
+//! 1. state: counters, expectations, first values of all knobs, events, trackers' lists;
+//! 2. the knobs' files, and those below `/proc/net`, which show the state;
+//! 3. hooks, if the module wants them in all namespaces.
+//!
+//! Namespaces that end do so in batches. When no file is left and no packet can arrive any more,
+//! all of their connections are killed, again and again until none is counted: somebody may still
+//! hold a reference, such as a packet in a queue.
+//!
+//! C counterpart's behaviour: `net/netfilter/nf_conntrack_standalone.c` and, for the state,
+//! `nf_conntrack_core.c`. It makes the files before the state, so that there is a moment in which
+//! they show nothing or what is set through them is lost.
+
+use kernel::prelude::*;
+use kernel::sync::atomic::Relaxed;
+
+use crate::bindings;
+use crate::ctl::hooks::InetUse;
+use crate::ctl::params;
+use crate::ctl::procfs;
+use crate::ctl::sysctl;
+use crate::engine::events;
+use crate::engine::expect;
+use crate::engine::table;
+use crate::linux::net::Net;
+use crate::linux::pernet;
+use crate::linux::pernet::Batch;
+use crate::linux::pernet::Subsystem;
+use crate::linux::time;
+use crate::linux::time::HZ;
+use crate::linux::warn;
+
+/// Namespaces, as they come and go.
+pub(crate) struct Namespaces;
+
+/// What is registered in a namespace, in the order of its end.
+struct Tenant {
+    _hooks: Option<InetUse>,
+    _files: procfs::Files,
+    _knobs: crate::linux::sysctl::Registration,
+}
+
+/// What the kernel allocates for the module in each namespace.
+#[repr(C)]
+pub(crate) struct Area {
+    private: bindings::nf_conntrack_net,
+    tenant: Option<KBox<Tenant>>,
+}
+
+// SAFETY: `Area` begins as it should, and zeros are counts, pointers, and nobody registered.
+unsafe impl Subsystem for Namespaces {
+    type Area = Area;
+
+    fn enter(net: &Net) -> Result {
+        let state = State::new(net)?;
+        let tenant = KBox::new(Tenant::new(net)?, GFP_KERNEL)?;
+        // SAFETY: The namespace's area, of which nobody else uses this part.
+        unsafe { (&raw mut (*pernet::area::<Self>(net)).tenant).write(Some(tenant)) };
+        state.keep();
+        Ok(())
+    }
+
+    fn leave(nets: Batch<'_>) {
+        for net in nets.clone() {
+            // SAFETY: As in `enter`.
+            drop(unsafe { (*pernet::area::<Self>(net)).tenant.take() });
+        }
+        clear(nets);
+    }
+}
+
+impl Tenant {
+    fn new(net: &Net) -> Result<Self> {
+        let knobs = sysctl::register(net)?;
+        let files = procfs::Files::new(net)?;
+        let hooks = if params::enable_hooks() { Some(InetUse::new(net)?) } else { None };
+        Ok(Tenant { _hooks: hooks, _files: files, _knobs: knobs })
+    }
+}
+
+/// A namespace's state, until it is kept.
+struct State<'a>(&'a Net);
+
+impl<'a> State<'a> {
+    fn new(net: &'a Net) -> Result<Self> {
+        net.private().entries().store(0, Relaxed);
+        let counters = Counters::new(net)?;
+        expect::init_net(net)?;
+        counters.keep();
+        sysctl::begin(net);
+        events::init_net(net);
+        // SAFETY: A word of the namespace, which nobody uses yet.
+        unsafe { bindings::rct_init_list_head(&raw mut (*net.ct()).nf_ct_proto.gre.keymap_list) };
+        Ok(State(net))
+    }
+
+    /// [`Namespaces::leave`] will clear it.
+    fn keep(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for State<'_> {
+    fn drop(&mut self) {
+        clear(core::iter::once(self.0));
+    }
+}
+
+/// A namespace's counters, until they are kept.
+struct Counters<'a>(&'a Net);
+
+impl<'a> Counters<'a> {
+    fn new(net: &'a Net) -> Result<Self> {
+        // SAFETY: Sleepable; nobody counts yet.
+        unsafe {
+            let stat = bindings::rct_stat_alloc();
+            if stat.is_null() {
+                return Err(ENOMEM);
+            }
+            (*net.ct()).stat = stat;
+        }
+        Ok(Counters(net))
+    }
+
+    /// Whoever clears the namespace makes them anew from it.
+    fn keep(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Counters<'_> {
+    fn drop(&mut self) {
+        // SAFETY: Allocated by `new`; nobody is left who counts.
+        unsafe { bindings::rct_stat_free((*self.0.ct()).stat) };
+    }
+}
+
+/// Ends the state of namespaces that no packet can reach any more. CONTEXT: sleepable.
+fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
+    // Packets that are on their way have passed the hooks, which are gone.
+    // SAFETY: Sleepable, no read-side section is open.
+    unsafe { bindings::synchronize_rcu_expedited() };
+    kill_all(nets.clone());
+    for net in nets {
+        // SAFETY: A word of the namespace.
+        unsafe {
+            if !bindings::rct_list_empty(&raw const (*net.ct()).nf_ct_proto.gre.keymap_list) {
+                warn::warn_once();
+            }
+        }
+        events::exit_net(net);
+        expect::exit_net(net);
+        drop(Counters(net));
+    }
+}
+
+/// Kills connections until there are none.
+fn kill_all<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
+    let late = time::jiffies().plus(HZ.saturating_mul(60));
+    loop {
+        let mut busy = false;
+        for net in nets.clone() {
+            let left = || net.private().entries().load(Relaxed) != 0;
+            if left() {
+                table::iterate(Some(net), 0, false, |_| true);
+                busy |= left();
+            }
+        }
+        if !busy {
+            return;
+        }
+        // SAFETY: Sleepable.
+        unsafe {
+            bindings::rct_debug_net_warn_once(time::jiffies().after(late));
+            bindings::schedule();
+        }
+    }
+}

@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The knobs below `/proc/sys/net`, each declared once.
+//!
+//! [`KNOBS`] is all there is to know of a knob: name, unit and range, the word that it sets, what
+//! that word begins as in a new namespace, and the meaning. The files come from it, the first
+//! values of a namespace do ([`begin`]), and `tools/docs/sysctl` makes
+//! `Documentation/sysctl.rst` of it.
+//!
+//! A knob of all namespaces can be set in the first one only. What has a word in each namespace
+//! points straight into `struct netns_ct`, where other modules read and write it too.
+//!
+//! C counterpart's behaviour: `net/netfilter/nf_conntrack_standalone.c`.
+
+use core::mem::offset_of;
+use core::mem::size_of;
+use core::ptr::addr_of_mut;
+use kernel::ffi::c_int;
+use kernel::prelude::*;
+
+use crate::bindings;
+use crate::ctl::params;
+use crate::engine::table;
+use crate::linux::hooks;
+use crate::linux::net::Net;
+use crate::linux::once::write_once;
+use crate::linux::sysctl;
+use crate::linux::sysctl::Format;
+use crate::linux::sysctl::Registration;
+use crate::linux::sysctl::Row;
+use crate::linux::sysctl::Variable;
+use crate::linux::sysctl::Watch;
+use crate::linux::time::HZ;
+use crate::pure::policy::timeout;
+use crate::pure::policy::timeout::Seconds;
+
+/// A knob.
+struct Knob {
+    name: &'static CStr,
+    format: Format,
+    word: Word,
+    first: First,
+    mode: u16,
+}
+
+/// What a knob sets.
+#[derive(Clone, Copy)]
+enum Word {
+    /// A word of all namespaces.
+    Shared(fn() -> *mut c_void),
+    /// A word at this offset in the `struct netns_ct` of each.
+    Own(usize),
+    /// The number of entries of each.
+    Entries,
+    /// Nothing but code, and the same for all namespaces.
+    Code,
+}
+
+/// What a new namespace begins with.
+#[derive(Clone, Copy)]
+enum First {
+    /// Not the namespace's to say.
+    Decided,
+    /// A byte.
+    Byte(u8),
+    /// What a module parameter says.
+    Parameter(fn() -> bool),
+    /// A timeout.
+    Timeout(Seconds),
+}
+
+const ANYBODY_READS: u16 = 0o444;
+const ROOT_WRITES: u16 = 0o644;
+
+static ONE: c_int = 1;
+static TWO: c_int = 2;
+static MOST: c_int = c_int::MAX;
+
+/// A limit of all namespaces: at least one.
+const fn limit(name: &'static CStr, word: fn() -> *mut c_void) -> Knob {
+    Knob {
+        name,
+        format: Format::Between(&ONE, &MOST),
+        word: Word::Shared(word),
+        first: First::Decided,
+        mode: ROOT_WRITES,
+    }
+}
+
+/// The number of entries.
+const fn entries(name: &'static CStr) -> Knob {
+    Knob {
+        name,
+        format: Format::Integer,
+        word: Word::Entries,
+        first: First::Decided,
+        mode: ANYBODY_READS,
+    }
+}
+
+/// The number of buckets of the table.
+const fn buckets(name: &'static CStr) -> Knob {
+    Knob {
+        name,
+        format: Format::Variable(Some(sysctl::variable::<Buckets>)),
+        word: Word::Code,
+        first: First::Decided,
+        mode: ROOT_WRITES,
+    }
+}
+
+const fn byte(name: &'static CStr, format: Format, word: usize, first: First) -> Knob {
+    Knob { name, format, word: Word::Own(word), first, mode: ROOT_WRITES }
+}
+
+/// A byte that is zero or one.
+const fn flag(name: &'static CStr, word: usize, first: u8) -> Knob {
+    byte(name, Format::ByteUpTo(&ONE), word, First::Byte(first))
+}
+
+/// A byte that is zero or one, and what a module parameter says at first.
+const fn flag_as_loaded(name: &'static CStr, word: usize, first: fn() -> bool) -> Knob {
+    byte(name, Format::ByteUpTo(&ONE), word, First::Parameter(first))
+}
+
+/// A byte up to two.
+const fn choice(name: &'static CStr, word: usize, first: u8) -> Knob {
+    byte(name, Format::ByteUpTo(&TWO), word, First::Byte(first))
+}
+
+/// A byte.
+const fn number(name: &'static CStr, word: usize, first: u8) -> Knob {
+    byte(name, Format::Byte, word, First::Byte(first))
+}
+
+/// The number of a protocol whose invalid packets are logged. The word is that of the namespace's
+/// last life in here, which is zero for all but a module that is loaded again.
+const fn protocol(name: &'static CStr, word: usize) -> Knob {
+    byte(name, Format::Watched(Some(sysctl::watched::<LogInvalid>)), word, First::Decided)
+}
+
+/// A timeout in seconds, kept in ticks.
+const fn seconds(name: &'static CStr, word: usize, first: Seconds) -> Knob {
+    Knob {
+        name,
+        format: Format::Seconds,
+        word: Word::Own(word),
+        first: First::Timeout(first),
+        mode: ROOT_WRITES,
+    }
+}
+
+/// The offset of a word of `struct netns_ct`, or of one in an array of its.
+macro_rules! word {
+    ($($field:ident).+) => { offset_of!(bindings::netns_ct, $($field).+) };
+    ($($field:ident).+, $index:expr) => { word!($($field).+) + $index * size_of::<u32>() };
+}
+
+/// Names for indices of arrays of timeouts, as user space counts states.
+macro_rules! indices {
+    ($($prefix:ident { $($name:ident)+ })+) => {
+        ::kernel::macros::paste! { $($(
+            const $name: usize = bindings::[<$prefix $name>] as usize;
+        )+)+ }
+    };
+}
+
+indices! {
+    tcp_conntrack_TCP_CONNTRACK_ {
+        SYN_SENT SYN_RECV FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE RETRANS UNACK
+    }
+    sctp_conntrack_SCTP_CONNTRACK_ {
+        CLOSED COOKIE_WAIT COOKIE_ECHOED SHUTDOWN_SENT SHUTDOWN_RECD SHUTDOWN_ACK_SENT
+        HEARTBEAT_SENT
+    }
+    udp_conntrack_UDP_CT_ { UNREPLIED REPLIED }
+}
+/// TCP's.
+const ESTABLISHED: usize = bindings::tcp_conntrack_TCP_CONNTRACK_ESTABLISHED as usize;
+/// SCTP's.
+const SCTP_ESTABLISHED: usize = bindings::sctp_conntrack_SCTP_CONNTRACK_ESTABLISHED as usize;
+
+macro_rules! knobs {
+    ($($(#[doc = $meaning:literal])+ $name:ident = $make:ident($($argument:expr),*);)+) => {
+        const KNOBS: &[Knob] = &[$($make(name(concat!(stringify!($name), "\0")), $($argument),*)),+];
+    };
+}
+
+/// A name that ends in NUL. Evaluated while compiling.
+const fn name(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(name) => name,
+        Err(_) => c"",
+    }
+}
+
+knobs! {
+    /// Whether packets and bytes of new connections are counted, by direction. 64 bits each.
+    nf_conntrack_acct = flag_as_loaded(word!(sysctl_acct), params::acct);
+
+    /// The number of buckets of the table. Begins as the module parameter ``hashsize``, or else as
+    /// the memory divided by 16384 and the size of a pointer, between 1024 and 65536; 65536 on
+    /// machines with more than 1 GiB, and 262144 with more than 4 GiB. Rounded up to fill whole
+    /// pages. Setting it moves all connections to a new table; look-ups wait meanwhile.
+    nf_conntrack_buckets = buckets();
+
+    /// Whether checksums of packets from outside are verified. Packets with a bad one are invalid.
+    nf_conntrack_checksum = flag(word!(sysctl_checksum), 1);
+
+    /// The number of connections of the namespace, those included that no packet has confirmed
+    /// yet.
+    nf_conntrack_count = entries();
+
+    /// Whether user space is told about connections through ctnetlink: 0 never, 1 about all of
+    /// them, 2 about those that begin while somebody listens.
+    nf_conntrack_events = choice(word!(sysctl_events), 2);
+
+    /// The greatest number of expected connections a namespace. Begins as four times the
+    /// number of buckets of their table, see ``expect_hashsize``.
+    nf_conntrack_expect_max = limit(expect_max);
+
+    /// How long connections live of which only the addresses are known, because their protocol
+    /// has no tracker.
+    nf_conntrack_generic_timeout = seconds(word!(nf_ct_proto.generic.timeout), timeout::GENERIC);
+
+    /// How long GRE flows live that were not answered yet.
+    nf_conntrack_gre_timeout =
+        seconds(word!(nf_ct_proto.gre.timeouts, UNREPLIED), timeout::GRE[UNREPLIED]);
+
+    /// How long GRE flows live that were answered.
+    nf_conntrack_gre_timeout_stream =
+        seconds(word!(nf_ct_proto.gre.timeouts, REPLIED), timeout::GRE[REPLIED]);
+
+    /// How long an ICMP query waits for its answer.
+    nf_conntrack_icmp_timeout = seconds(word!(nf_ct_proto.icmp.timeout), timeout::ICMP);
+
+    /// How long an ICMPv6 query waits for its answer.
+    nf_conntrack_icmpv6_timeout = seconds(word!(nf_ct_proto.icmpv6.timeout), timeout::ICMPV6);
+
+    /// The number of the protocol whose invalid packets are logged: 0 for none, 255 for all of
+    /// them. Loads a module that logs, unless there is one.
+    nf_conntrack_log_invalid = protocol(word!(sysctl_log_invalid));
+
+    /// The greatest number of connections a namespace. Begins as the number of buckets; if that
+    /// was given as ``hashsize``, as eight times of it. Also known as ``net.nf_conntrack_max``.
+    nf_conntrack_max = limit(max);
+
+    /// How long an SCTP association lives in state CLOSED.
+    nf_conntrack_sctp_timeout_closed =
+        seconds(word!(nf_ct_proto.sctp.timeouts, CLOSED), timeout::SCTP[CLOSED]);
+
+    /// How long an SCTP association lives in state COOKIE_ECHOED.
+    nf_conntrack_sctp_timeout_cookie_echoed =
+        seconds(word!(nf_ct_proto.sctp.timeouts, COOKIE_ECHOED), timeout::SCTP[COOKIE_ECHOED]);
+
+    /// How long an SCTP association lives in state COOKIE_WAIT.
+    nf_conntrack_sctp_timeout_cookie_wait =
+        seconds(word!(nf_ct_proto.sctp.timeouts, COOKIE_WAIT), timeout::SCTP[COOKIE_WAIT]);
+
+    /// How long an SCTP association lives in state ESTABLISHED: the interval of heartbeats times
+    /// the retransmissions a path, and the greatest retransmission timeout.
+    nf_conntrack_sctp_timeout_established = seconds(
+        word!(nf_ct_proto.sctp.timeouts, SCTP_ESTABLISHED),
+        timeout::SCTP[SCTP_ESTABLISHED]
+    );
+
+    /// How long an SCTP association lives in state HEARTBEAT_SENT, which is how it begins on a
+    /// further path: the interval of heartbeats.
+    nf_conntrack_sctp_timeout_heartbeat_sent =
+        seconds(word!(nf_ct_proto.sctp.timeouts, HEARTBEAT_SENT), timeout::SCTP[HEARTBEAT_SENT]);
+
+    /// How long an SCTP association lives in state SHUTDOWN_ACK_SENT.
+    nf_conntrack_sctp_timeout_shutdown_ack_sent = seconds(
+        word!(nf_ct_proto.sctp.timeouts, SHUTDOWN_ACK_SENT),
+        timeout::SCTP[SHUTDOWN_ACK_SENT]
+    );
+
+    /// How long an SCTP association lives in state SHUTDOWN_RECD.
+    nf_conntrack_sctp_timeout_shutdown_recd =
+        seconds(word!(nf_ct_proto.sctp.timeouts, SHUTDOWN_RECD), timeout::SCTP[SHUTDOWN_RECD]);
+
+    /// How long an SCTP association lives in state SHUTDOWN_SENT.
+    nf_conntrack_sctp_timeout_shutdown_sent =
+        seconds(word!(nf_ct_proto.sctp.timeouts, SHUTDOWN_SENT), timeout::SCTP[SHUTDOWN_SENT]);
+
+    /// Whether only resets out of the window make a TCP segment invalid, and other segments out of
+    /// it pass.
+    nf_conntrack_tcp_be_liberal = flag(word!(nf_ct_proto.tcp.tcp_be_liberal), 0);
+
+    /// Whether TCP resets out of the window are not invalid either.
+    nf_conntrack_tcp_ignore_invalid_rst = flag(word!(nf_ct_proto.tcp.tcp_ignore_invalid_rst), 0);
+
+    /// Whether TCP connections whose opening nobody saw are picked up.
+    nf_conntrack_tcp_loose = flag(word!(nf_ct_proto.tcp.tcp_loose), 1);
+
+    /// How often a TCP segment may be retransmitted without an acknowledgement before
+    /// ``nf_conntrack_tcp_timeout_max_retrans`` is the connection's timeout.
+    nf_conntrack_tcp_max_retrans = number(word!(nf_ct_proto.tcp.tcp_max_retrans), 3);
+
+    /// How long a TCP connection lives in state CLOSE.
+    nf_conntrack_tcp_timeout_close =
+        seconds(word!(nf_ct_proto.tcp.timeouts, CLOSE), timeout::TCP[CLOSE]);
+
+    /// How long a TCP connection lives in state CLOSE_WAIT.
+    nf_conntrack_tcp_timeout_close_wait =
+        seconds(word!(nf_ct_proto.tcp.timeouts, CLOSE_WAIT), timeout::TCP[CLOSE_WAIT]);
+
+    /// How long a TCP connection lives in state ESTABLISHED.
+    nf_conntrack_tcp_timeout_established =
+        seconds(word!(nf_ct_proto.tcp.timeouts, ESTABLISHED), timeout::TCP[ESTABLISHED]);
+
+    /// How long a TCP connection lives in state FIN_WAIT.
+    nf_conntrack_tcp_timeout_fin_wait =
+        seconds(word!(nf_ct_proto.tcp.timeouts, FIN_WAIT), timeout::TCP[FIN_WAIT]);
+
+    /// How long a TCP connection lives in state LAST_ACK.
+    nf_conntrack_tcp_timeout_last_ack =
+        seconds(word!(nf_ct_proto.tcp.timeouts, LAST_ACK), timeout::TCP[LAST_ACK]);
+
+    /// How long a TCP connection lives at most, in whichever state, after
+    /// ``nf_conntrack_tcp_max_retrans`` retransmissions.
+    nf_conntrack_tcp_timeout_max_retrans =
+        seconds(word!(nf_ct_proto.tcp.timeouts, RETRANS), timeout::TCP[RETRANS]);
+
+    /// How long a TCP connection lives in state SYN_RECV.
+    nf_conntrack_tcp_timeout_syn_recv =
+        seconds(word!(nf_ct_proto.tcp.timeouts, SYN_RECV), timeout::TCP[SYN_RECV]);
+
+    /// How long a TCP connection lives in state SYN_SENT.
+    nf_conntrack_tcp_timeout_syn_sent =
+        seconds(word!(nf_ct_proto.tcp.timeouts, SYN_SENT), timeout::TCP[SYN_SENT]);
+
+    /// How long a TCP connection lives in state TIME_WAIT.
+    nf_conntrack_tcp_timeout_time_wait =
+        seconds(word!(nf_ct_proto.tcp.timeouts, TIME_WAIT), timeout::TCP[TIME_WAIT]);
+
+    /// How long a TCP connection lives at most, in whichever state, while data is on its way that
+    /// was not acknowledged.
+    nf_conntrack_tcp_timeout_unacknowledged =
+        seconds(word!(nf_ct_proto.tcp.timeouts, UNACK), timeout::TCP[UNACK]);
+
+    /// Whether it is noted when new connections begin and end.
+    nf_conntrack_timestamp = flag_as_loaded(word!(sysctl_tstamp), params::tstamp);
+
+    /// How long UDP flows live that were not answered yet.
+    nf_conntrack_udp_timeout =
+        seconds(word!(nf_ct_proto.udp.timeouts, UNREPLIED), timeout::UDP[UNREPLIED]);
+
+    /// How long UDP flows live that were answered, and go on for more than two seconds.
+    nf_conntrack_udp_timeout_stream =
+        seconds(word!(nf_ct_proto.udp.timeouts, REPLIED), timeout::UDP[REPLIED]);
+
+    /// How long a TCP connection lives after a flow table has handed it back.
+    nf_flowtable_tcp_timeout =
+        seconds(word!(nf_ct_proto.tcp.offload_timeout), timeout::TCP_OFFLOAD);
+
+    /// How long a UDP flow lives after a flow table has handed it back.
+    nf_flowtable_udp_timeout =
+        seconds(word!(nf_ct_proto.udp.offload_timeout), timeout::UDP_OFFLOAD);
+}
+
+fn max() -> *mut c_void {
+    addr_of_mut!(bindings::nf_conntrack_max).cast()
+}
+
+fn expect_max() -> *mut c_void {
+    addr_of_mut!(bindings::nf_ct_expect_max).cast()
+}
+
+/// The table's size, as a file.
+struct Buckets;
+
+impl Variable for Buckets {
+    fn get() -> u32 {
+        table::buckets()
+    }
+
+    fn set(buckets: u32) -> Result {
+        table::resize(buckets)
+    }
+}
+
+/// Logging of invalid packets wants somebody who logs.
+struct LogInvalid;
+
+impl Watch for LogInvalid {
+    fn written(protocol: u8) {
+        if protocol != 0 && !hooks::has_logger() {
+            hooks::request_module(c"nf_log_syslog");
+        }
+    }
+}
+
+impl Knob {
+    fn word_in(&self, net: &Net) -> *mut c_void {
+        match self.word {
+            Word::Shared(word) => word(),
+            // SAFETY: An offset of a member.
+            Word::Own(offset) => unsafe { net.ct().cast::<u8>().add(offset).cast() },
+            Word::Entries => core::ptr::from_ref(net.private().entries()).cast_mut().cast(),
+            Word::Code => core::ptr::null_mut(),
+        }
+    }
+
+    fn row(&self, net: &Net) -> Row {
+        let shared = matches!(self.word, Word::Shared(_) | Word::Code);
+        let mode = if shared && !net.is_init() { ANYBODY_READS } else { self.mode };
+        sysctl::row(self.name, self.format, self.word_in(net), mode)
+    }
+
+    fn begin(&self, net: &Net) {
+        let word = self.word_in(net);
+        // SAFETY: A word of the namespace, as large as its format says.
+        unsafe {
+            match self.first {
+                First::Decided => {}
+                First::Byte(value) => write_once(word.cast(), value),
+                First::Parameter(value) => write_once(word.cast(), u8::from(value())),
+                First::Timeout(value) => write_once(word.cast(), value.ticks(HZ)),
+            }
+        }
+    }
+}
+
+/// Gives all words of a namespace their first values, those included that have no knob: timeouts
+/// of no state, which stand for those of new flows.
+pub(crate) fn begin(net: &Net) {
+    let tcp = timeout::ticks(&timeout::TCP, HZ);
+    let sctp = timeout::ticks(&timeout::SCTP, HZ);
+    // SAFETY: Words of the namespace; nobody is in it yet.
+    unsafe {
+        let protocols = &raw mut (*net.ct()).nf_ct_proto;
+        (*protocols).tcp.timeouts = tcp;
+        (*protocols).sctp.timeouts = sctp;
+    }
+    for knob in KNOBS {
+        knob.begin(net);
+    }
+}
+
+/// Makes the files of a namespace. CONTEXT: sleepable.
+///
+/// The caller drops them before the namespace ends.
+pub(crate) fn register(net: &Net) -> Result<Registration> {
+    let mut rows = KVec::with_capacity(KNOBS.len(), GFP_KERNEL)?;
+    for knob in KNOBS {
+        rows.push(knob.row(net), GFP_KERNEL)?;
+    }
+    // SAFETY: Each row points to a word of its format, of the namespace or of the module.
+    unsafe { Registration::new(net, c"net/netfilter", rows) }
+}
+
+/// Makes `net.nf_conntrack_max`, the limit's old name. CONTEXT: sleepable.
+pub(crate) fn register_max() -> Result<Registration> {
+    let net = Net::init();
+    let mut rows = KVec::with_capacity(1, GFP_KERNEL)?;
+    rows.push(limit(c"nf_conntrack_max", max).row(net), GFP_KERNEL)?;
+    // SAFETY: As in `register`.
+    unsafe { Registration::new(net, c"net", rows) }.inspect_err(|_| {
+        pr_err!("can't register to sysctl.\n");
+    })
+}
