@@ -199,9 +199,9 @@ knobs! {
     nf_conntrack_acct = flag_as_loaded(word!(sysctl_acct), params::acct);
 
     /// The number of buckets of the table. Begins as the module parameter ``hashsize``, or else as
-    /// the memory divided by 16384 and the size of a pointer, between 1024 and 65536; 65536 on
-    /// machines with more than 1 GiB, and 262144 with more than 4 GiB. Rounded up to fill whole
-    /// pages. Setting it moves all connections to a new table; look-ups wait meanwhile.
+    /// 262144 on machines with more than 4 GiB, 65536 with more than 1 GiB, and one for each
+    /// 16384 times the size of a pointer on smaller ones, but 1024 at least. Rounded up to fill
+    /// whole pages. Setting it moves all connections to a new table; look-ups wait meanwhile.
     nf_conntrack_buckets = buckets();
 
     /// Whether checksums of packets from outside are verified. Packets with a bad one are invalid.
@@ -215,8 +215,9 @@ knobs! {
     /// them, 2 about those that begin while somebody listens.
     nf_conntrack_events = choice(word!(sysctl_events), 2);
 
-    /// The greatest number of expected connections a namespace. Begins as four times the
-    /// number of buckets of their table, see ``expect_hashsize``.
+    /// The greatest number of expected connections a namespace. Begins as four times the number of
+    /// buckets of their table, which is the module parameter ``expect_hashsize``, or else one for
+    /// each 256 of ``nf_conntrack_buckets``.
     nf_conntrack_expect_max = limit(expect_max);
 
     /// How long connections live of which only the addresses are known, because their protocol
