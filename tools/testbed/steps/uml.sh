@@ -9,9 +9,15 @@ step_uml() {
 	make=("$tb/exec" nice -n 5 make -C "$src" O="$tree" ARCH=um)
 	# Rust with KASAN wants clang.
 	[ "$name" != uml-debug ] || make+=(LLVM=1)
+	# Where only options change, kbuild knows what has to be built anew.
+	if [ ! -e "$tree" ] && [ -e "$cache/$name/build" ]; then
+		rm -rf "$tree.tmp"
+		cp -a "$cache/$name/build" "$tree.tmp"
+		mv "$tree.tmp" "$tree"
+	fi
 	mkdir -p "$tree"
-	if [ ! -e "$tree/wanted.config" ]; then
-		uml_config "$name" >"$tree/wanted.new"
+	uml_config "$name" >"$tree/wanted.new"
+	if ! cmp -s "$tree/wanted.new" "$tree/wanted.config"; then
 		"${make[@]}" KCONFIG_ALLCONFIG="$tree/wanted.new" alldefconfig
 		mv "$tree/wanted.new" "$tree/wanted.config"
 	fi
@@ -19,6 +25,7 @@ step_uml() {
 		grep -qx "CONFIG_$option=y" "$tree/.config" || die "CONFIG_$option went off: see $tree/.config"
 	done
 	"${make[@]}" -j"$jobs"
+	rm -rf "${out:?}/usr"
 	"${make[@]}" INSTALL_MOD_PATH="$out/usr" modules_install
 	cp "$tree/linux" "$out/linux"
 	cp "$tree/include/config/kernel.release" "$out/release"
