@@ -16,6 +16,12 @@ use crate::gen::Profile;
 
 const DEVICE: &str = "/dev/ct_feeder";
 
+/// Fragments that wait for ever must not crowd out those that do not.
+const ROOM: [(&str, &str); 2] = [
+    ("ipv4/ipfrag_high_thresh", "536870912"),
+    ("netfilter/nf_conntrack_frag6_high_thresh", "536870912"),
+];
+
 /// A namespace of its own with the profile's settings, and the device in it.
 fn namespace(p: &Profile) -> Result<File, String> {
     // SAFETY: no pointers are passed, and no other thread is there to be surprised.
@@ -27,8 +33,13 @@ fn namespace(p: &Profile) -> Result<File, String> {
         .write(true)
         .open(DEVICE)
         .map_err(|e| format!("{DEVICE}: {e}"))?;
-    for (name, value) in p.sysctls {
-        let path = format!("/proc/sys/net/netfilter/nf_conntrack_{name}");
+    let own = p
+        .sysctls
+        .iter()
+        .map(|(name, value)| (format!("netfilter/nf_conntrack_{name}"), *value));
+    let common = ROOM.iter().map(|(name, value)| (name.to_string(), *value));
+    for (name, value) in common.chain(own) {
+        let path = format!("/proc/sys/net/{name}");
         fs::write(&path, value).map_err(|e| format!("{path} = {value}: {e}"))?;
     }
     Ok(dev)
