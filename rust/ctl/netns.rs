@@ -4,7 +4,7 @@
 //!
 //! A namespace is set up in this order, and torn down in the opposite one:
 //!
-//! 1. state: counters, expectations, first values of all knobs, events, trackers' lists;
+//! 1. state: counters, first values of all knobs, events, trackers' lists;
 //! 2. the knobs' files, and those below `/proc/net`, which show the state;
 //! 3. hooks, if the module wants them in all namespaces.
 //!
@@ -20,17 +20,19 @@ use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
 
 use crate::bindings;
+use crate::ctl::expect;
 use crate::ctl::hooks::InetUse;
 use crate::ctl::params;
 use crate::ctl::procfs;
 use crate::ctl::sysctl;
 use crate::engine::events;
-use crate::engine::expect;
 use crate::engine::table;
 use crate::linux::net::Net;
 use crate::linux::pernet;
 use crate::linux::pernet::Batch;
 use crate::linux::pernet::Subsystem;
+use crate::linux::procfs::File;
+use crate::linux::sysctl::Registration;
 use crate::linux::time;
 use crate::linux::time::HZ;
 use crate::linux::warn;
@@ -41,8 +43,9 @@ pub(crate) struct Namespaces;
 /// What is registered in a namespace, in the order of its end.
 struct Tenant {
     _hooks: Option<InetUse>,
+    _expectations: File,
     _files: procfs::Files,
-    _knobs: crate::linux::sysctl::Registration,
+    _knobs: Registration,
 }
 
 /// What the kernel allocates for the module in each namespace.
@@ -78,8 +81,18 @@ impl Tenant {
     fn new(net: &Net) -> Result<Self> {
         let knobs = sysctl::register(net)?;
         let files = procfs::Files::new(net)?;
-        let hooks = if params::enable_hooks() { Some(InetUse::new(net)?) } else { None };
-        Ok(Tenant { _hooks: hooks, _files: files, _knobs: knobs })
+        let expectations = expect::file(net)?;
+        let hooks = if params::enable_hooks() {
+            Some(InetUse::new(net)?)
+        } else {
+            None
+        };
+        Ok(Tenant {
+            _hooks: hooks,
+            _expectations: expectations,
+            _files: files,
+            _knobs: knobs,
+        })
     }
 }
 
@@ -89,9 +102,14 @@ struct State<'a>(&'a Net);
 impl<'a> State<'a> {
     fn new(net: &'a Net) -> Result<Self> {
         net.private().entries().store(0, Relaxed);
-        let counters = Counters::new(net)?;
-        expect::init_net(net)?;
-        counters.keep();
+        // SAFETY: Sleepable; nobody counts yet.
+        unsafe {
+            let counters = bindings::rct_stat_alloc();
+            if counters.is_null() {
+                return Err(ENOMEM);
+            }
+            (*net.ct()).stat = counters;
+        }
         sysctl::begin(net);
         events::init_net(net);
         // SAFETY: A word of the namespace, which nobody uses yet.
@@ -111,35 +129,6 @@ impl Drop for State<'_> {
     }
 }
 
-/// A namespace's counters, until they are kept.
-struct Counters<'a>(&'a Net);
-
-impl<'a> Counters<'a> {
-    fn new(net: &'a Net) -> Result<Self> {
-        // SAFETY: Sleepable; nobody counts yet.
-        unsafe {
-            let stat = bindings::rct_stat_alloc();
-            if stat.is_null() {
-                return Err(ENOMEM);
-            }
-            (*net.ct()).stat = stat;
-        }
-        Ok(Counters(net))
-    }
-
-    /// Whoever clears the namespace makes them anew from it.
-    fn keep(self) {
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for Counters<'_> {
-    fn drop(&mut self) {
-        // SAFETY: Allocated by `new`; nobody is left who counts.
-        unsafe { bindings::rct_stat_free((*self.0.ct()).stat) };
-    }
-}
-
 /// Ends the state of namespaces that no packet can reach any more. CONTEXT: sleepable.
 fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
     // Packets that are on their way have passed the hooks, which are gone.
@@ -154,8 +143,8 @@ fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
             }
         }
         events::exit_net(net);
-        expect::exit_net(net);
-        drop(Counters(net));
+        // SAFETY: Allocated when the namespace began; nobody is left who counts.
+        unsafe { bindings::rct_stat_free((*net.ct()).stat) };
     }
 }
 

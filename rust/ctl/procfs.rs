@@ -10,14 +10,15 @@
 
 use core::fmt::Write;
 use core::mem::offset_of;
-use core::ptr::NonNull;
 use core::ptr::without_provenance_mut;
+use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::security::SecurityCtx;
 use kernel::sync::atomic::Relaxed;
 use pin_init::Zeroable;
 
 use crate::bindings;
+use crate::ctl::expect;
 use crate::engine::conn;
 use crate::linux::conn::Candidate;
 use crate::linux::conn::Conn;
@@ -46,6 +47,7 @@ use crate::pure::tuple::Tuple;
 /// A namespace's files.
 pub(crate) struct Files {
     _counters: File,
+    _expectations: File,
     _connections: File,
 }
 
@@ -57,7 +59,12 @@ impl Files {
         let connections = File::new::<Connections>(net, Folder::Net, c"nf_conntrack", 0o440)?;
         connections.give_to_root(net);
         let counters = File::new::<Counters>(net, Folder::Stat, c"nf_conntrack", 0o444)?;
-        Ok(Files { _counters: counters, _connections: connections })
+        let expectations = expect::file(net)?;
+        Ok(Files {
+            _counters: counters,
+            _expectations: expectations,
+            _connections: connections,
+        })
     }
 }
 
@@ -207,7 +214,12 @@ fn l4_name(number: u8) -> &'static str {
 /// A connection's line.
 fn print(out: &mut Writer, conn: &Conn, now: u64) -> core::fmt::Result {
     let (family, protocol, zone) = (conn.l3(), conn.proto(), conn.zone());
-    write!(out, "{:<8} {family} {:<8} {protocol} ", l3_name(family), l4_name(protocol))?;
+    write!(
+        out,
+        "{:<8} {family} {:<8} {protocol} ",
+        l3_name(family),
+        l4_name(protocol)
+    )?;
     if !conn.has(Status::OFFLOAD) {
         write!(out, "{} ", conn.remaining() / HZ)?;
     }
@@ -261,7 +273,10 @@ pub(crate) fn tracker_text(out: &mut Writer, conn: &Conn) -> core::fmt::Result {
 /// A tuple, with a space behind each part.
 pub(crate) fn print_tuple(out: &mut Writer, tuple: &Tuple, protocol: u8) -> core::fmt::Result {
     if let Some(family) = Family::from_number(tuple.src.l3) {
-        let (src, dst) = (tuple.src.addr.display(family), tuple.dst.addr.display(family));
+        let (src, dst) = (
+            tuple.src.addr.display(family),
+            tuple.dst.addr.display(family),
+        );
         write!(out, "src={src} dst={dst} ")?;
     }
     let (src, dst) = (u16::from_be(tuple.src.id), u16::from_be(tuple.dst.id));
@@ -365,9 +380,8 @@ impl Line {
             return Some(Line::Heading);
         };
         // SAFETY: Constant since boot; any number may be asked for below the limit.
-        let cpu = unsafe {
-            (first..bindings::nr_cpu_ids).find(|cpu| bindings::rct_cpu_possible(*cpu))
-        };
+        let cpu =
+            unsafe { (first..bindings::nr_cpu_ids).find(|cpu| bindings::rct_cpu_possible(*cpu)) };
         *pos = cpu.map_or(i64::from(first), i64::from).saturating_add(1);
         cpu.map(Line::Cpu)
     }

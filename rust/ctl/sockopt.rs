@@ -81,7 +81,9 @@ fn sockaddr_in(to: &Destination) -> [u8; SOCKADDR_IN] {
     let f = (bindings::AF_INET as u16).to_ne_bytes();
     let p = to.id.to_ne_bytes();
     let a = to.addr.bytes();
-    [f[0], f[1], p[0], p[1], a[0], a[1], a[2], a[3], 0, 0, 0, 0, 0, 0, 0, 0]
+    [
+        f[0], f[1], p[0], p[1], a[0], a[1], a[2], a[3], 0, 0, 0, 0, 0, 0, 0, 0,
+    ]
 }
 
 /// `struct sockaddr_in6`: family, port, flow label, address, scope. The label in network order.
@@ -109,7 +111,12 @@ mod tests {
     use crate::pure::tuple::Addr;
 
     fn to(addr: Addr) -> Destination {
-        Destination { addr, id: 8080u16.to_be(), proto: proto::TCP, dir: 0 }
+        Destination {
+            addr,
+            id: 8080u16.to_be(),
+            proto: proto::TCP,
+            dir: 0,
+        }
     }
 
     #[test]

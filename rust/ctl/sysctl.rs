@@ -110,7 +110,13 @@ const fn buckets(name: &'static CStr) -> Knob {
 }
 
 const fn byte(name: &'static CStr, format: Format, word: usize, first: First) -> Knob {
-    Knob { name, format, word: Word::Own(word), first, mode: ROOT_WRITES }
+    Knob {
+        name,
+        format,
+        word: Word::Own(word),
+        first,
+        mode: ROOT_WRITES,
+    }
 }
 
 /// A byte that is zero or one.
@@ -136,7 +142,12 @@ const fn number(name: &'static CStr, word: usize, first: u8) -> Knob {
 /// The number of a protocol whose invalid packets are logged. The word is that of the namespace's
 /// last life in here, which is zero for all but a module that is loaded again.
 const fn protocol(name: &'static CStr, word: usize) -> Knob {
-    byte(name, Format::Watched(Some(sysctl::watched::<LogInvalid>)), word, First::Decided)
+    byte(
+        name,
+        Format::Watched(Some(sysctl::watched::<LogInvalid>)),
+        word,
+        First::Decided,
+    )
 }
 
 /// A timeout in seconds, kept in ticks.
@@ -398,14 +409,16 @@ impl Knob {
             Word::Shared(word) => word(),
             // SAFETY: An offset of a member.
             Word::Own(offset) => unsafe { net.ct().cast::<u8>().add(offset).cast() },
-            Word::Entries => core::ptr::from_ref(net.private().entries()).cast_mut().cast(),
+            Word::Entries => core::ptr::from_ref(net.private().entries())
+                .cast_mut()
+                .cast(),
             Word::Code => core::ptr::null_mut(),
         }
     }
 
     fn row(&self, net: &Net) -> Row {
         let shared = matches!(self.word, Word::Shared(_) | Word::Code);
-        let mode = if shared && !net.is_init() { ANYBODY_READS } else { self.mode };
+        let mode = mode(shared, net.is_init(), self.mode);
         sysctl::row(self.name, self.format, self.word_in(net), mode)
     }
 
@@ -420,6 +433,15 @@ impl Knob {
                 First::Timeout(value) => write_once(word.cast(), value.ticks(HZ)),
             }
         }
+    }
+}
+
+/// The mode of a knob's file: what is shared by all namespaces can be set in the first only.
+const fn mode(shared: bool, in_first: bool, mode: u16) -> u16 {
+    if shared && !in_first {
+        ANYBODY_READS
+    } else {
+        mode
     }
 }
 
@@ -460,4 +482,58 @@ pub(crate) fn register_max() -> Result<Registration> {
     unsafe { Registration::new(net, c"net", rows) }.inspect_err(|_| {
         pr_err!("can't register to sysctl.\n");
     })
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kunit_tests(nf_conntrack_sysctl)]
+mod tests {
+    use super::*;
+
+    fn own(knob: &Knob) -> Option<(usize, usize)> {
+        let size = match knob.format {
+            Format::Seconds => size_of::<u32>(),
+            _ => size_of::<u8>(),
+        };
+        match knob.word {
+            Word::Own(offset) => Some((offset, offset + size)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn names_are_in_order_and_differ() {
+        let ordered = KNOBS.windows(2).all(|pair| match pair {
+            [a, b] => a.name.to_bytes() < b.name.to_bytes(),
+            _ => false,
+        });
+        assert!(ordered);
+        assert!(KNOBS.iter().all(|knob| !knob.name.to_bytes().is_empty()));
+    }
+
+    #[test]
+    fn no_two_knobs_have_a_word_in_common() {
+        let apart = |a: (usize, usize), b: (usize, usize)| a.1 <= b.0 || b.1 <= a.0;
+        for (at, knob) in KNOBS.iter().enumerate() {
+            let Some(word) = own(knob) else {
+                continue;
+            };
+            assert!(word.1 <= size_of::<bindings::netns_ct>());
+            let others = KNOBS.iter().skip(at + 1).filter_map(own);
+            assert!(others.into_iter().all(|other| apart(word, other)));
+        }
+    }
+
+    #[test]
+    fn what_is_the_machines_is_read_only_elsewhere() {
+        let shared = |knob: &&Knob| matches!(knob.word, Word::Shared(_) | Word::Code);
+        assert_eq!(KNOBS.iter().filter(shared).count(), 3);
+        assert!(KNOBS
+            .iter()
+            .filter(shared)
+            .all(|knob| knob.mode == ROOT_WRITES));
+        assert_eq!(mode(true, true, ROOT_WRITES), ROOT_WRITES);
+        assert_eq!(mode(true, false, ROOT_WRITES), ANYBODY_READS);
+        assert_eq!(mode(false, false, ROOT_WRITES), ROOT_WRITES);
+        assert_eq!(mode(false, false, ANYBODY_READS), ANYBODY_READS);
+    }
 }

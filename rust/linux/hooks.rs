@@ -158,12 +158,18 @@ impl<'a> Defrag<'a> {
 
     /// What [`Defrag::v4`] gave and has been forgotten.
     pub(crate) fn v4_enabled(net: &'a Net) -> Self {
-        Defrag { net, disable: bindings::nf_defrag_ipv4_disable }
+        Defrag {
+            net,
+            disable: bindings::nf_defrag_ipv4_disable,
+        }
     }
 
     /// What [`Defrag::v6`] gave and has been forgotten.
     pub(crate) fn v6_enabled(net: &'a Net) -> Self {
-        Defrag { net, disable: bindings::nf_defrag_ipv6_disable }
+        Defrag {
+            net,
+            disable: bindings::nf_defrag_ipv6_disable,
+        }
     }
 }
 

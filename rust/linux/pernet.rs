@@ -88,7 +88,11 @@ unsafe extern "C" fn enter<S: Subsystem>(net: *mut bindings::net) -> c_int {
 }
 
 unsafe extern "C" fn leave<S: Subsystem>(list: *mut bindings::list_head) {
-    S::leave(Batch { list, at: list, _nets: PhantomData });
+    S::leave(Batch {
+        list,
+        at: list,
+        _nets: PhantomData,
+    });
 }
 
 /// The area of a subsystem in a namespace that it has entered. Only an address.
@@ -120,7 +124,10 @@ impl<'a> Iterator for Batch<'a> {
                 // The next call begins anew, as the list is a ring.
                 return None;
             }
-            let net = self.at.cast::<u8>().sub(offset_of!(bindings::net, exit_list));
+            let net = self
+                .at
+                .cast::<u8>()
+                .sub(offset_of!(bindings::net, exit_list));
             Some(Net::from_raw(net.cast()))
         }
     }

@@ -181,7 +181,11 @@ impl File {
             )
         };
         let entry = NonNull::new(entry).ok_or(ENOMEM)?;
-        Ok(File { entry, folder, name })
+        Ok(File {
+            entry,
+            folder,
+            name,
+        })
     }
 
     /// Gives the file to the namespace's root, if it has one.

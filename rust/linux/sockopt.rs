@@ -86,9 +86,20 @@ unsafe extern "C" fn get<O: ReadOption>(
         let sock = NonNull::new(sock).ok_or(EINVAL)?;
         // SAFETY: The length was read from user space into kernel memory by the caller.
         let room = unsafe { len.read() };
-        let answer = Answer { user: UserPtr::from_ptr(user), room };
+        let answer = Answer {
+            user: UserPtr::from_ptr(user),
+            room,
+        };
         // SAFETY: The caller has a reference to the socket, which is of the option's family.
-        O::get(Socket { sock, family: O::FAMILY, _life: PhantomData }, answer).map(|()| 0)
+        O::get(
+            Socket {
+                sock,
+                family: O::FAMILY,
+                _life: PhantomData,
+            },
+            answer,
+        )
+        .map(|()| 0)
     })
 }
 
@@ -137,7 +148,11 @@ impl<'a> Socket<'a> {
             }
             bindings::rct_release_sock(sock);
         }
-        Ends { tuple, device, flow_label }
+        Ends {
+            tuple,
+            device,
+            flow_label,
+        }
     }
 }
 
@@ -161,6 +176,8 @@ impl Answer {
 
     /// Hands the value over. The caller has looked at the room.
     pub(crate) fn give(self, value: &[u8]) -> Result {
-        UserSlice::new(self.user, value.len()).writer().write_slice(value)
+        UserSlice::new(self.user, value.len())
+            .writer()
+            .write_slice(value)
     }
 }

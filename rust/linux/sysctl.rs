@@ -70,7 +70,9 @@ pub(crate) type Row = bindings::ctl_table;
 
 /// The row of a file that shows `word`.
 pub(crate) fn row(name: &'static CStr, format: Format, word: *mut c_void, mode: u16) -> Row {
-    let bound = |of: Option<&'static c_int>| of.map_or(core::ptr::null_mut(), |at| from_ref(at).cast_mut().cast());
+    let bound = |of: Option<&'static c_int>| {
+        of.map_or(core::ptr::null_mut(), |at| from_ref(at).cast_mut().cast())
+    };
     let bounds = format.bounds();
     Row {
         procname: name.as_char_ptr(),
@@ -115,7 +117,10 @@ impl Registration {
             )
         };
         let header = NonNull::new(header).ok_or(ENOMEM)?;
-        Ok(Registration { header, _rows: rows })
+        Ok(Registration {
+            header,
+            _rows: rows,
+        })
     }
 }
 
