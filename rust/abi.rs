@@ -17,8 +17,16 @@ macro_rules! as_in_header {
 }
 use as_in_header;
 
+pub(crate) mod core;
 mod ecache;
+mod expect;
 mod extend;
+mod gre;
+mod helper;
+mod hooks;
+mod l4proto;
 mod labels;
+mod ovs;
 mod seqadj;
+mod standalone;
 mod timeout;

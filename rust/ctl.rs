@@ -11,6 +11,7 @@
 //! namespaces, each of which sets itself up ([`netns`]). It ends in the opposite order; only then
 //! may the engine go, when no namespace is left that has connections.
 
+pub(crate) mod expect;
 pub(crate) mod hooks;
 pub(crate) mod netns;
 pub(crate) mod params;

@@ -7,10 +7,20 @@
 //! entry's own (`Documentation/locking.rst`).
 
 pub(crate) mod acct;
+pub(crate) mod confirm;
+pub(crate) mod conn;
 pub(crate) mod events;
+pub(crate) mod expect;
 pub(crate) mod ext;
+pub(crate) mod gc;
+pub(crate) mod gre_keymap;
+pub(crate) mod helper;
+pub(crate) mod l4;
 pub(crate) mod labels;
+pub(crate) mod ovs;
+pub(crate) mod pressure;
 pub(crate) mod seqadj;
 pub(crate) mod synproxy;
+pub(crate) mod table;
 pub(crate) mod timeout;
 pub(crate) mod tstamp;

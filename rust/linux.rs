@@ -10,6 +10,8 @@ pub(crate) mod conn;
 pub(crate) mod ecache;
 pub(crate) mod expect;
 pub(crate) mod ext;
+#[cfg(CONFIG_KUNIT = "y")]
+pub(crate) mod fake;
 pub(crate) mod gfp;
 pub(crate) mod hashtable;
 pub(crate) mod helper;
@@ -19,7 +21,9 @@ pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod log;
+pub(crate) mod memory;
 pub(crate) mod net;
+pub(crate) mod netlink;
 pub(crate) mod nulls;
 pub(crate) mod once;
 pub(crate) mod pernet;

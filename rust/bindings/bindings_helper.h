@@ -20,6 +20,7 @@
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netfilter/nfnetlink_cttimeout.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_pptp.h>
 #include <linux/netfilter/nf_conntrack_proto_gre.h>
 #include <linux/netfilter/nf_conntrack_sctp.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
@@ -74,3 +75,11 @@
 
 /* Macros that bindgen cannot evaluate. */
 const slab_flags_t RCT_CONST_RCT_SLAB_FLAGS = SLAB_TYPESAFE_BY_RCU | SLAB_HWCACHE_ALIGN;
+const u8 RCT_CONST_RCT_NEXTHDR_HOP = NEXTHDR_HOP;
+const u32 RCT_CONST_RCT_DEFRAG_USER_V4 = IP_DEFRAG_CONNTRACK_IN;
+const u32 RCT_CONST_RCT_DEFRAG_USER_V6 = IP6_DEFRAG_CONNTRACK_IN;
+const unsigned int RCT_CONST_CTA_PROTO_MAX_NUMBER = CTA_PROTO_MAX;
+const unsigned int RCT_CONST_CTA_PROTOINFO_MAX_NUMBER = CTA_PROTOINFO_MAX;
+const unsigned int RCT_CONST_CTA_TIMEOUT_TCP_MAX_NUMBER = CTA_TIMEOUT_TCP_MAX;
+const unsigned int RCT_CONST_CTA_TIMEOUT_SCTP_MAX_NUMBER = CTA_TIMEOUT_SCTP_MAX;
+const unsigned int RCT_CONST_CTA_TIMEOUT_UDP_MAX_NUMBER = CTA_TIMEOUT_UDP_MAX;

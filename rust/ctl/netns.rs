@@ -26,6 +26,7 @@ use crate::ctl::params;
 use crate::ctl::procfs;
 use crate::ctl::sysctl;
 use crate::engine::events;
+use crate::engine::gre_keymap;
 use crate::engine::table;
 use crate::linux::net::Net;
 use crate::linux::pernet;
@@ -112,8 +113,7 @@ impl<'a> State<'a> {
         }
         sysctl::begin(net);
         events::init_net(net);
-        // SAFETY: A word of the namespace, which nobody uses yet.
-        unsafe { bindings::rct_init_list_head(&raw mut (*net.ct()).nf_ct_proto.gre.keymap_list) };
+        gre_keymap::init_net(net);
         Ok(State(net))
     }
 
@@ -136,11 +136,8 @@ fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
     unsafe { bindings::synchronize_rcu_expedited() };
     kill_all(nets.clone());
     for net in nets {
-        // SAFETY: A word of the namespace.
-        unsafe {
-            if !bindings::rct_list_empty(&raw const (*net.ct()).nf_ct_proto.gre.keymap_list) {
-                warn::warn_once();
-            }
+        if !gre_keymap::is_empty(net) {
+            warn::warn_once();
         }
         events::exit_net(net);
         // SAFETY: Allocated when the namespace began; nobody is left who counts.

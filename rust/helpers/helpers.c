@@ -8,9 +8,12 @@
  */
 
 #include "ctl.c"
+#include "expect.c"
 #include "extensions.c"
 #include "kernel.c"
 #include "lock.c"
+#include "netlink.c"
 #include "netns.c"
 #include "nf_conn.c"
+#include "ovs.c"
 #include "skb.c"

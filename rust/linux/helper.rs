@@ -16,13 +16,19 @@ use core::mem::align_of;
 use core::mem::offset_of;
 use core::mem::size_of;
 use core::mem::ManuallyDrop;
+use core::ptr::addr_of;
+use core::ptr::addr_of_mut;
+use core::ptr::null_mut;
 use core::ptr::NonNull;
+use kernel::ffi::c_char;
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
 use crate::bindings;
 use crate::linux::conn::Conn;
+use crate::linux::hashtable;
 use crate::linux::once::read_once;
+use crate::linux::once::write_once;
 use crate::linux::rcu;
 use crate::linux::rcu::Held;
 use crate::linux::skb::Skb;
@@ -90,7 +96,11 @@ impl Helper {
             (name, (*raw).nfproto, (*raw).l4proto)
         };
         let name = Name::new(until_zero(&name)?)?;
-        Some(Identity { name, family, proto })
+        Some(Identity {
+            name,
+            family,
+            proto,
+        })
     }
 
     /// What it allows a class of its expectations; `None` if it has no such class.
@@ -114,7 +124,11 @@ impl Helper {
         // SAFETY: An array of `CLASSES` policies.
         unsafe {
             let first = &raw mut (*self.as_ptr()).expect_policy;
-            Some(first.cast::<bindings::nf_conntrack_expect_policy>().add(class as usize))
+            Some(
+                first
+                    .cast::<bindings::nf_conntrack_expect_policy>()
+                    .add(class as usize),
+            )
         }
     }
 
@@ -139,7 +153,11 @@ impl Helper {
     /// Its name, for printing.
     pub(crate) fn name(&self) -> Text<NAME_SIZE> {
         // SAFETY: Valid by the type; constant once the helper can be met.
-        Text(unsafe { (&raw const (*self.as_ptr()).name).cast::<[u8; NAME_SIZE]>().read() })
+        Text(unsafe {
+            (&raw const (*self.as_ptr()).name)
+                .cast::<[u8; NAME_SIZE]>()
+                .read()
+        })
     }
 
     /// The name of a class of its expectations, which may be empty.
@@ -154,7 +172,11 @@ impl Helper {
     /// The name of the module that translates for it.
     pub(crate) fn nat_name(&self) -> Text<NAME_SIZE> {
         // SAFETY: Valid by the type; constant once the helper can be met.
-        Text(unsafe { (&raw const (*self.as_ptr()).nat_mod_name).cast::<[u8; NAME_SIZE]>().read() })
+        Text(unsafe {
+            (&raw const (*self.as_ptr()).nat_mod_name)
+                .cast::<[u8; NAME_SIZE]>()
+                .read()
+        })
     }
 
     /// Whether it lives in user space, which gets the packets queued.
@@ -269,14 +291,8 @@ impl Helper {
         // SAFETY: Valid by the type; a pointer, stored whole.
         unsafe {
             let help = (&raw mut (*self.as_ptr()).help).cast::<*mut c_void>();
-            bindings::rct_rcu_assign_pointer(help, core::ptr::null_mut());
+            bindings::rct_rcu_assign_pointer(help, null_mut());
         }
-    }
-
-    /// Its node in the table of helpers.
-    pub(crate) fn node(&self) -> *mut bindings::hlist_node {
-        // SAFETY: Valid by the type; only an address.
-        unsafe { &raw mut (*self.as_ptr()).hnode }
     }
 }
 
@@ -299,6 +315,21 @@ impl<const N: usize> Text<N> {
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes().is_empty()
     }
+}
+
+/// Writes the parts one after the other into a field, cut so that there is an end.
+///
+/// # Safety
+///
+/// The field is valid for writes.
+pub(crate) unsafe fn write_text<const N: usize>(field: *mut [c_char; N], parts: &[&[u8]]) {
+    let mut text = [0; N];
+    let bytes = parts.iter().flat_map(|part| part.iter());
+    for (to, from) in text.iter_mut().take(N.saturating_sub(1)).zip(bytes) {
+        *to = *from;
+    }
+    // SAFETY: By this function's contract; same size.
+    unsafe { field.cast::<[u8; N]>().write(text) };
 }
 
 fn until_zero(bytes: &[u8]) -> Option<&[u8]> {
@@ -345,7 +376,7 @@ impl Drop for HelperRef {
         // whoever allocated it.
         unsafe {
             if bindings::rct_refcount_dec_and_test(&raw mut (*raw).ct_refcnt) {
-                bindings::kvfree_call_rcu(&raw mut (*raw).rcu, raw.cast());
+                rcu::free_later(&raw mut (*raw).rcu, self.0);
             }
         }
     }
@@ -365,20 +396,14 @@ impl Conn {
     #[inline(always)]
     pub(crate) fn help(&self) -> Option<Help<'_>> {
         let raw = self.ext::<bindings::nf_conn_help>()?;
-        Some(Help { raw, _conn: PhantomData })
+        Some(Help {
+            raw,
+            _conn: PhantomData,
+        })
     }
 }
 
 impl<'a> Help<'a> {
-    /// The area at `raw`.
-    ///
-    /// # Safety
-    ///
-    /// It is the helper extension of an entry, and stays for `'a`.
-    pub(crate) unsafe fn from_raw(raw: NonNull<bindings::nf_conn_help>) -> Self {
-        Help { raw, _conn: PhantomData }
-    }
-
     /// As C knows it.
     #[inline]
     pub(crate) fn as_ptr(self) -> *mut bindings::nf_conn_help {
@@ -420,7 +445,7 @@ impl<'a> Help<'a> {
         // SAFETY: Valid by the type; what was in the slot owned a reference, which moves out.
         unsafe {
             let helper = NonNull::new(read_once(self.slot()))?;
-            self.slot().write_volatile(core::ptr::null_mut());
+            self.slot().write_volatile(null_mut());
             Some(HelperRef::from_raw(helper))
         }
     }
@@ -459,4 +484,111 @@ impl<'a> Help<'a> {
 }
 
 /// Bytes of a helper's own data of a connection.
-const DATA_SIZE: usize = size_of::<bindings::nf_conn_help>() - offset_of!(bindings::nf_conn_help, data);
+const DATA_SIZE: usize =
+    size_of::<bindings::nf_conn_help>() - offset_of!(bindings::nf_conn_help, data);
+
+/// The chains of the table of helpers, which other modules walk as well.
+///
+/// Changed with the registry's mutex held.
+pub(crate) struct HelperTable(());
+
+impl HelperTable {
+    /// Makes the table. CONTEXT: sleepable, once, while the module is loaded.
+    pub(crate) fn new() -> Result<Self> {
+        // Rounded up to a page.
+        let mut buckets = 1;
+        let heads = hashtable::allocate(&mut buckets, false).ok_or(ENOMEM)?;
+        // SAFETY: Nobody uses the variables yet.
+        unsafe {
+            write_once(addr_of_mut!(bindings::nf_ct_helper_hsize), buckets);
+            write_once(
+                addr_of_mut!(bindings::nf_ct_helper_hash),
+                heads.as_ptr().cast(),
+            );
+        }
+        Ok(HelperTable(()))
+    }
+}
+
+impl Drop for HelperTable {
+    fn drop(&mut self) {
+        // SAFETY: Made by `new`; no packet and no other module is left to look into it.
+        unsafe {
+            let heads = read_once(addr_of!(bindings::nf_ct_helper_hash));
+            write_once(addr_of_mut!(bindings::nf_ct_helper_hash), null_mut());
+            bindings::kvfree(heads.cast());
+        }
+    }
+}
+
+/// The first pointer of the chain for `hash`; `None` if there is no table.
+#[allow(clippy::cast_possible_truncation)]
+fn head(hash: u64) -> Option<*mut bindings::hlist_head> {
+    // SAFETY: Constant while the table exists. The upper half of the product of two 32-bit numbers
+    // is below the second one.
+    unsafe {
+        let heads = read_once(addr_of!(bindings::nf_ct_helper_hash));
+        let buckets = u64::from(read_once(addr_of!(bindings::nf_ct_helper_hsize)));
+        let bucket = ((hash & u64::from(u32::MAX)) * buckets) >> 32;
+        (!heads.is_null()).then(|| heads.wrapping_add(bucket as usize))
+    }
+}
+
+/// The helpers of one chain.
+pub(crate) struct Chain<'r> {
+    next: *mut bindings::hlist_node,
+    _stays: PhantomData<Held<'r>>,
+}
+
+impl<'r> Iterator for Chain<'r> {
+    type Item = &'r Helper;
+
+    fn next(&mut self) -> Option<&'r Helper> {
+        if self.next.is_null() {
+            return None;
+        }
+        let node = self.next;
+        // SAFETY: A helper begins with its node, asserted above, and stays for `'r`. ORDERING: the
+        // address dependency orders later reads.
+        unsafe {
+            self.next = read_once(&raw const (*node).next);
+            Some(Helper::from_raw(node.cast()))
+        }
+    }
+}
+
+/// The helpers of the chain for `hash`.
+pub(crate) fn chain<'r>(hash: u64, _rcu: Held<'r>) -> Chain<'r> {
+    // SAFETY: Within the table, whose heads are pointers.
+    let next = head(hash).map_or(null_mut(), |head| unsafe {
+        read_once(&raw const (*head).first)
+    });
+    Chain {
+        next,
+        _stays: PhantomData,
+    }
+}
+
+impl Helper {
+    /// Puts it into the chain for `hash`.
+    ///
+    /// # Safety
+    ///
+    /// The registry's mutex is held, and it is in no chain.
+    pub(crate) unsafe fn link(&self, hash: u64) -> Result {
+        let head = head(hash).ok_or(ENOENT)?;
+        // SAFETY: By this function's contract; within the table.
+        unsafe { bindings::rct_hlist_add_head_rcu(&raw mut (*self.as_ptr()).hnode, head) };
+        Ok(())
+    }
+
+    /// Takes it out of its chain.
+    ///
+    /// # Safety
+    ///
+    /// The registry's mutex is held.
+    pub(crate) unsafe fn unlink(&self) {
+        // SAFETY: By this function's contract. Readers may still follow the node.
+        unsafe { bindings::rct_hlist_del_init_rcu(&raw mut (*self.as_ptr()).hnode) };
+    }
+}

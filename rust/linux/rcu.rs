@@ -7,8 +7,10 @@
 //! C function that called us.
 
 use core::marker::PhantomData;
+use core::ptr::NonNull;
 use kernel::sync::rcu::Guard;
 
+use crate::bindings;
 use crate::linux::once::read_once;
 
 /// Proof that this CPU is inside an RCU read-side section for `'rcu`.
@@ -44,4 +46,16 @@ impl<'rcu> Held<'rcu> {
 pub(crate) unsafe fn dereference<T>(slot: *const *mut T, _rcu: Held<'_>) -> *mut T {
     // SAFETY: By this function's contract.
     unsafe { read_once(slot) }
+}
+
+/// `kfree_rcu(object, member)`, where `head` is that member: frees memory from `kmalloc` when a
+/// grace period has passed. CONTEXT: any.
+///
+/// # Safety
+///
+/// `head` is a member within the first 4096 bytes of `object`, which nobody else frees; whoever
+/// gets to it does so in a read-side section, and cannot any more after the next grace period.
+pub(crate) unsafe fn free_later<T>(head: *mut bindings::callback_head, object: NonNull<T>) {
+    // SAFETY: By this function's contract; both kinds of heads are two words.
+    unsafe { bindings::kvfree_call_rcu(head.cast(), object.as_ptr().cast()) };
 }

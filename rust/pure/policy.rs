@@ -8,12 +8,15 @@
 //! * [`clash`]: two entries for one flow.
 //! * [`pace`]: when the worker that clears expired entries runs, and for how long.
 //! * [`class`]: what an entry is worth; [`evict`]: who may take whom, and from where.
+//! * [`expect`], [`helper`]: what is announced by whom, and what may exist side by side.
 //! * [`seqadj`]: sequence numbers after a translation changed the length of a payload.
 
 pub mod chain;
 pub mod clash;
 pub mod class;
 pub mod evict;
+pub mod expect;
+pub mod helper;
 pub mod pace;
 pub mod seqadj;
 pub mod size;

@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Helpers: their table, who finds them, who gets one, and what is left of one that goes.
+//!
+//! A helper that goes away is first taken out of the table and disabled; after a grace period no
+//! packet is in its callback any more, and what it expected is unlinked. Its memory stays until the
+//! last connection that has it is gone.
+//!
+//! C counterpart's behaviour: `net/netfilter/nf_conntrack_helper.c`.
+
+use core::mem::offset_of;
+use core::mem::ManuallyDrop;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use kernel::ffi::c_char;
+use kernel::prelude::*;
+use kernel::sync::global_lock;
+use kernel::sync::rcu;
+
+use crate::bindings;
+use crate::engine::expect;
+use crate::engine::ext;
+use crate::engine::gre_keymap;
+use crate::linux;
+use crate::linux::conn::Conn;
+use crate::linux::expect::ExpectFn;
+use crate::linux::gfp::Gfp;
+use crate::linux::helper::Help;
+use crate::linux::helper::Helper;
+use crate::linux::helper::HelperRef;
+use crate::linux::helper::HelperTable;
+use crate::linux::helper::CLASSES;
+use crate::linux::list::Node;
+use crate::linux::list::StaticHead;
+use crate::linux::rcu::Held;
+use crate::linux::siphash::SecretKey;
+use crate::linux::skb::Skb;
+use crate::linux::verdict::Verdict;
+use crate::linux::warn;
+use crate::pure::ctinfo::CtInfo;
+use crate::pure::policy::expect as policy;
+use crate::pure::policy::helper::Identity;
+use crate::pure::policy::helper::Name;
+use crate::pure::status::Status;
+
+global_lock! {
+    // SAFETY: Initialised in `init`, before any helper can be registered.
+    unsafe(uninit) static REGISTRY: Mutex<()> = ();
+}
+
+global_lock! {
+    // SAFETY: As above.
+    unsafe(uninit) static TRANSLATORS_LOCK: Mutex<()> = ();
+}
+
+/// A module that translates for a helper, `struct nf_conntrack_nat_helper`.
+type Translator = bindings::nf_conntrack_nat_helper;
+
+/// A callback of expectations that user space can name, `struct nf_ct_helper_expectfn`.
+type Callback = bindings::nf_ct_helper_expectfn;
+
+const _: () = {
+    assert!(offset_of!(Translator, list) == 0);
+    assert!(offset_of!(Callback, head) == 0);
+};
+
+// SAFETY: Asserted above; other modules give us nodes that are in no other list.
+unsafe impl Node for Translator {}
+// SAFETY: As above.
+unsafe impl Node for Callback {}
+
+/// Changed under `TRANSLATORS_LOCK`.
+static TRANSLATORS: StaticHead<Translator> = StaticHead::new();
+
+/// Changed under the expectation lock.
+static CALLBACKS: StaticHead<Callback> = StaticHead::new();
+
+/// What hides the chains of names from outsiders.
+static KEY: SecretKey = SecretKey::new();
+
+/// Sets up the table of helpers. CONTEXT: sleepable, once, while the module is loaded.
+pub(crate) fn init() -> Result<HelperTable> {
+    // SAFETY: Once, and nobody uses any of this before the module is loaded.
+    unsafe {
+        REGISTRY.init();
+        TRANSLATORS_LOCK.init();
+        TRANSLATORS.list().init();
+        CALLBACKS.list().init();
+        KEY.draw();
+    }
+    gre_keymap::init();
+    HelperTable::new()
+}
+
+fn hash(name: &Name, proto: u8) -> u64 {
+    let [a, b] = name.words();
+    let words = [a, b, u64::from(proto)];
+    KEY.get().hash(&words, size_of_val(&words))
+}
+
+/// The helper of that name for connections of this kind.
+pub(crate) fn find<'r>(name: &CStr, l3: u16, proto: u8, rcu: Held<'r>) -> Option<&'r Helper> {
+    let name = Name::new(name.to_bytes())?;
+    linux::helper::chain(hash(&name, proto), rcu).find(|helper| {
+        helper
+            .identity()
+            .is_some_and(|id| id.serves(&name, l3, proto))
+    })
+}
+
+/// A helper whose module is held as well: what a rule has.
+pub(crate) struct InUse(HelperRef);
+
+impl InUse {
+    fn new(helper: &Helper) -> Option<Self> {
+        if !helper.hold_module() {
+            return None;
+        }
+        let reference = helper.get();
+        if reference.is_none() {
+            // SAFETY: Held above.
+            unsafe { helper.release_module() };
+        }
+        reference.map(InUse)
+    }
+
+    /// Both references become somebody else's.
+    pub(crate) fn into_raw(self) -> *mut bindings::nf_conntrack_helper {
+        ManuallyDrop::new(self).as_ptr()
+    }
+
+    /// Takes both references over.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` comes from [`InUse::into_raw`], once.
+    pub(crate) unsafe fn from_raw(ptr: NonNull<bindings::nf_conntrack_helper>) -> Self {
+        // SAFETY: By this function's contract.
+        InUse(unsafe { HelperRef::from_raw(ptr) })
+    }
+}
+
+impl Deref for InUse {
+    type Target = Helper;
+
+    fn deref(&self) -> &Helper {
+        &self.0
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        // SAFETY: Held by `new`; the memory stays until the field is dropped.
+        unsafe { self.0.release_module() };
+    }
+}
+
+/// The helper of that name for a rule, after its module was loaded if need be.
+///
+/// CONTEXT: sleepable.
+pub(crate) fn get(name: &CStr, l3: u16, proto: u8) -> Option<InUse> {
+    let attempt = || {
+        let guard = rcu::read_lock();
+        find(name, l3, proto, Held::by(&guard)).map(InUse::new)
+    };
+    match attempt() {
+        Some(found) => found,
+        None if load(c"nfct-helper-%s", name) => attempt().flatten(),
+        None => None,
+    }
+}
+
+/// Loads a module, by a format for its name with one `%s`.
+fn load(format: &'static CStr, name: &CStr) -> bool {
+    // SAFETY: The format takes one string, and both have an end.
+    unsafe { bindings::__request_module(true, format.as_char_ptr(), name.as_char_ptr()) == 0 }
+}
+
+fn find_translator(name: &CStr, rcu: Held<'_>) -> Option<NonNull<Translator>> {
+    TRANSLATORS.list().nodes(rcu).find(|translator| {
+        // SAFETY: In the list, so it stays for the read-side section; an array with an end.
+        let its_name = unsafe {
+            CStr::from_char_ptr((&raw const (*translator.as_ptr()).mod_name).cast::<c_char>())
+        };
+        its_name == name
+    })
+}
+
+/// Holds the module that translates for the helper of that name, after it was loaded if need be.
+///
+/// Errors: `ENOENT` if there is no such helper or no such module. CONTEXT: sleepable.
+pub(crate) fn hold_translator(name: &CStr, l3: u16, proto: u8) -> Result {
+    let module = {
+        let guard = rcu::read_lock();
+        let helper = find(name, l3, proto, Held::by(&guard)).ok_or(ENOENT)?;
+        helper.nat_name()
+    };
+    let attempt = || {
+        let guard = rcu::read_lock();
+        // SAFETY: In the list, so its module is there or going away, which the call checks.
+        find_translator(module.as_c_str(), Held::by(&guard))
+            .map(|translator| unsafe { bindings::try_module_get((*translator.as_ptr()).module) })
+    };
+    let held = match attempt() {
+        Some(held) => held,
+        None => {
+            load(c"%s", module.as_c_str());
+            attempt().unwrap_or(false)
+        }
+    };
+    if held {
+        Ok(())
+    } else {
+        Err(ENOENT)
+    }
+}
+
+/// Gives back what [`hold_translator`] took.
+///
+/// # Safety
+///
+/// Once for each.
+pub(crate) unsafe fn release_translator(helper: &Helper) {
+    let guard = rcu::read_lock();
+    match find_translator(helper.nat_name().as_c_str(), Held::by(&guard)) {
+        // SAFETY: By this function's contract.
+        Some(translator) => unsafe { bindings::module_put((*translator.as_ptr()).module) },
+        None => warn::warn_once(),
+    }
+}
+
+/// Lists a module that translates for helpers. CONTEXT: sleepable.
+///
+/// # Safety
+///
+/// `translator` is in no list, and stays until a grace period after it was removed.
+pub(crate) unsafe fn add_translator(translator: NonNull<Translator>) {
+    let _guard = TRANSLATORS_LOCK.lock();
+    // SAFETY: By this function's contract; the lock is held.
+    unsafe { TRANSLATORS.list().add(translator) };
+}
+
+/// Takes a module off the list. CONTEXT: sleepable.
+///
+/// # Safety
+///
+/// It was added before.
+pub(crate) unsafe fn remove_translator(translator: NonNull<Translator>) {
+    let _guard = TRANSLATORS_LOCK.lock();
+    // SAFETY: By this function's contract; the lock is held.
+    unsafe { TRANSLATORS.list().remove(translator) };
+}
+
+/// Gives the connection a helper extension. `None` if it has one, or there is no memory.
+///
+/// CONTEXT: the entry is unconfirmed and nobody else's, or a template.
+pub(crate) fn ext_add(conn: &Conn, gfp: Gfp) -> Option<Help<'_>> {
+    ext::add_as::<bindings::nf_conn_help>(conn, gfp)?;
+    conn.add_status(Status::HELPER);
+    conn.help()
+}
+
+/// Gives a new connection the helper of its template.
+///
+/// A helper that a rule gave to the connection itself stays. Errors: `ENOMEM`.
+pub(crate) fn try_assign(conn: &Conn, template: &Conn, gfp: Gfp) -> Result {
+    if conn.has(Status::HELPER) {
+        return Ok(());
+    }
+    let guard = rcu::read_lock();
+    let rcu = Held::by(&guard);
+    let Some(wanted) = template.help().and_then(|help| help.helper(rcu)) else {
+        if let Some(help) = conn.help() {
+            drop(help.take_helper());
+        }
+        return Ok(());
+    };
+    let help = match conn.help() {
+        None => ext_add(conn, gfp).ok_or(ENOMEM)?,
+        Some(help) => {
+            // The area cannot be given to a helper of another kind.
+            if let Some(present) = help.helper(rcu) {
+                if !present.works_like(wanted) {
+                    drop(help.take_helper());
+                }
+                return Ok(());
+            }
+            help
+        }
+    };
+    if let Some(wanted) = wanted.get() {
+        help.set_helper(wanted);
+    }
+    Ok(())
+}
+
+/// Whether the connection may have a helper.
+#[inline]
+pub(crate) fn has_ext(conn: &Conn) -> bool {
+    conn.help().is_some()
+}
+
+/// Whether the connection has a helper.
+#[inline]
+pub(crate) fn assigned(conn: &Conn) -> bool {
+    conn.help().is_some_and(Help::has_helper)
+}
+
+/// Whether the connection's helper lives in user space.
+#[inline]
+pub(crate) fn is_user_space(conn: &Conn, rcu: Held<'_>) -> bool {
+    let helper = conn.help().and_then(|help| help.helper(rcu));
+    helper.is_some_and(Helper::is_in_user_space)
+}
+
+/// Lets the connection's helper look into a packet, whose layer-4 header is at `protoff`.
+///
+/// CONTEXT: no lock held.
+pub(crate) fn run(skb: &Skb, protoff: u32, conn: &Conn, info: CtInfo, rcu: Held<'_>) -> Verdict {
+    conn.help()
+        .and_then(|help| help.helper(rcu))
+        .and_then(|helper| helper.look_into(skb, protoff, conn, info, rcu))
+        .unwrap_or(Verdict::ACCEPT)
+}
+
+/// Tells the connection's helper that it ends. CONTEXT: no lock held; the helper may kill others.
+pub(crate) fn destroyed(conn: &Conn) {
+    if let Some(help) = conn.help() {
+        let guard = rcu::read_lock();
+        let rcu = Held::by(&guard);
+        if let Some(helper) = help.helper(rcu) {
+            helper.end(conn, rcu);
+        }
+    }
+}
+
+/// Puts the connection's reference to its helper. CONTEXT: nobody has a reference to the entry.
+pub(crate) fn put(conn: &Conn) {
+    if let Some(help) = conn.help() {
+        drop(help.take_helper());
+    }
+}
+
+/// Registers a helper as it is.
+///
+/// Errors: `EINVAL` for limits, classes or names out of range; `ENOENT` before the table is made;
+/// `EBUSY` if there is one for the same. CONTEXT: sleepable.
+///
+/// # Safety
+///
+/// Nobody else knows the helper. It stays until its last reference is gone, and is then freed with
+/// `kfree_rcu()`.
+pub(crate) unsafe fn register(new: &Helper) -> Result {
+    let last = new.last_class();
+    let identity = match new.identity() {
+        Some(identity) if last < CLASSES => identity,
+        _ => {
+            warn::warn_once();
+            return Err(EINVAL);
+        }
+    };
+    for class in 0..=last {
+        let wanted = new.policy(class).ok_or(EINVAL)?.most;
+        let limit = policy::limit(wanted).ok_or(EINVAL)?;
+        // SAFETY: By this function's contract.
+        unsafe { new.set_limit(class, limit) };
+    }
+    let hash = hash(&identity.name, identity.proto);
+    let _registry = REGISTRY.lock();
+    if is_taken(&identity, hash) {
+        return Err(EBUSY);
+    }
+    // SAFETY: By this function's contract; the registry is locked.
+    unsafe {
+        new.publish();
+        new.link(hash)
+    }
+}
+
+fn is_taken(new: &Identity, hash: u64) -> bool {
+    let guard = rcu::read_lock();
+    linux::helper::chain(hash, Held::by(&guard)).any(|present| {
+        present
+            .identity()
+            .is_some_and(|present| present.excludes(new))
+    })
+}
+
+/// Registers a copy of `template`, whose address `slot` gets before anybody can meet it.
+///
+/// Errors: `ENOMEM`, and those of [`register`], after which `slot` is null. CONTEXT: sleepable.
+///
+/// # Safety
+///
+/// Both point to what they say, for the call.
+pub(crate) unsafe fn register_copy(
+    template: *const bindings::nf_conntrack_helper,
+    slot: *mut *mut bindings::nf_conntrack_helper,
+) -> Result {
+    // SAFETY: By this function's contract; the copy is nobody else's until it is registered.
+    unsafe {
+        let size = size_of::<bindings::nf_conntrack_helper>();
+        let copy = bindings::rct_kzalloc(size, bindings::GFP_KERNEL_ACCOUNT)
+            .cast::<bindings::nf_conntrack_helper>();
+        if copy.is_null() {
+            return Err(ENOMEM);
+        }
+        copy.copy_from_nonoverlapping(template, 1);
+        slot.write(copy);
+        let result = register(Helper::from_raw(copy));
+        if result.is_err() {
+            slot.write(core::ptr::null_mut());
+            bindings::kfree(copy.cast());
+        }
+        result
+    }
+}
+
+/// Registers copies of all `templates`, or none.
+///
+/// # Safety
+///
+/// `templates` and `slots` are arrays of `n`, for the call.
+pub(crate) unsafe fn register_copies(
+    templates: *const bindings::nf_conntrack_helper,
+    slots: *mut *mut bindings::nf_conntrack_helper,
+    n: usize,
+) -> Result {
+    for at in 0..n {
+        // SAFETY: By this function's contract.
+        unsafe {
+            if let Err(error) = register_copy(templates.add(at), slots.add(at)) {
+                unregister_all(slots, at);
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Unregisters a helper: no packet is in its callback afterwards, nothing that it expected is left,
+/// and the reference of the registration is gone. CONTEXT: sleepable, for a grace period.
+///
+/// # Safety
+///
+/// It is registered.
+pub(crate) unsafe fn unregister(helper: &Helper) {
+    {
+        let _registry = REGISTRY.lock();
+        // SAFETY: By this function's contract; the registry is locked.
+        unsafe { helper.unlink() };
+    }
+    helper.disable();
+    // SAFETY: Sleepable context by this function's contract; then the reference of the registration
+    // is given up.
+    unsafe {
+        bindings::synchronize_rcu();
+        release(NonNull::from(helper).cast());
+    }
+}
+
+/// Unregisters the helpers in an array, last one first, and clears it.
+///
+/// # Safety
+///
+/// `slots` is an array of `n` registered helpers.
+pub(crate) unsafe fn unregister_all(slots: *mut *mut bindings::nf_conntrack_helper, n: usize) {
+    for at in (0..n).rev() {
+        // SAFETY: By this function's contract.
+        unsafe {
+            let slot = slots.add(at);
+            unregister(Helper::from_raw(slot.read()));
+            slot.write(core::ptr::null_mut());
+        }
+    }
+}
+
+/// Ends what a helper expects, or what shall be given to it, and puts a reference to it.
+///
+/// # Safety
+///
+/// The caller gives that reference up.
+pub(crate) unsafe fn release(helper: NonNull<bindings::nf_conntrack_helper>) {
+    // SAFETY: By this function's contract.
+    let helper = unsafe { HelperRef::from_raw(helper) };
+    expect::iterate(None, 0, false, |exp| exp.names(&helper));
+}
+
+/// Lists a callback that user space can name.
+///
+/// # Safety
+///
+/// `callback` is in no list, and stays until a grace period after it was removed.
+pub(crate) unsafe fn add_callback(callback: NonNull<Callback>) {
+    let _guard = linux::expect::lock();
+    // SAFETY: By this function's contract; the lock is held.
+    unsafe { CALLBACKS.list().add(callback) };
+}
+
+/// Takes a callback off the list.
+///
+/// # Safety
+///
+/// It was added before.
+pub(crate) unsafe fn remove_callback(callback: NonNull<Callback>) {
+    let _guard = linux::expect::lock();
+    // SAFETY: By this function's contract; the lock is held.
+    unsafe { CALLBACKS.list().remove(callback) };
+}
+
+/// Ends the expectations that would call `callback`, whose text is about to go.
+pub(crate) fn end_callback(callback: Option<ExpectFn>) {
+    expect::iterate(None, 0, false, |exp| {
+        address(exp.callback()) == address(callback)
+    });
+}
+
+/// The callback of that name.
+pub(crate) fn callback_by_name(name: &CStr, rcu: Held<'_>) -> Option<NonNull<Callback>> {
+    CALLBACKS.list().nodes(rcu).find(|callback| {
+        // SAFETY: In the list, so it and its name stay for the read-side section.
+        unsafe { CStr::from_char_ptr((*callback.as_ptr()).name) == name }
+    })
+}
+
+/// The callback with that function.
+pub(crate) fn callback_by_address(wanted: usize, rcu: Held<'_>) -> Option<NonNull<Callback>> {
+    CALLBACKS.list().nodes(rcu).find(|callback| {
+        // SAFETY: In the list, so it stays for the read-side section.
+        address(unsafe { (*callback.as_ptr()).expectfn }) == wanted
+    })
+}
+
+fn address(function: Option<ExpectFn>) -> usize {
+    function.map_or(0, |function| function as usize)
+}
