@@ -18,7 +18,6 @@ use kernel::sync::atomic::Relaxed;
 use pin_init::Zeroable;
 
 use crate::bindings;
-use crate::ctl::expect;
 use crate::engine::conn;
 use crate::linux::conn::Candidate;
 use crate::linux::conn::Conn;
@@ -47,7 +46,6 @@ use crate::pure::tuple::Tuple;
 /// A namespace's files.
 pub(crate) struct Files {
     _counters: File,
-    _expectations: File,
     _connections: File,
 }
 
@@ -59,10 +57,8 @@ impl Files {
         let connections = File::new::<Connections>(net, Folder::Net, c"nf_conntrack", 0o440)?;
         connections.give_to_root(net);
         let counters = File::new::<Counters>(net, Folder::Stat, c"nf_conntrack", 0o444)?;
-        let expectations = expect::file(net)?;
         Ok(Files {
             _counters: counters,
-            _expectations: expectations,
             _connections: connections,
         })
     }
