@@ -40,6 +40,7 @@ use crate::engine::table;
 use crate::engine::timeout;
 use crate::engine::tstamp;
 use crate::linux::conn::Conn;
+use crate::linux::gfp::Gfp;
 use crate::linux::hashtable::Hash;
 use crate::linux::rcu::Held;
 use crate::linux::skb::HookState;
@@ -179,13 +180,13 @@ fn open(
     let Some(reply) = tuple.invert() else {
         return Ok(None);
     };
-    let new = conn::alloc(net, zone, tuple, &reply, hash, GFP_ATOMIC)?;
+    let new = conn::alloc(net, zone, tuple, &reply, hash, Gfp::ATOMIC)?;
     synproxy::inherit(&new, template)?;
     if let Some(template) = template {
-        timeout::inherit(&new, template, GFP_ATOMIC);
+        timeout::inherit(&new, template, Gfp::ATOMIC);
     }
-    acct::add_ext(&new, GFP_ATOMIC);
-    tstamp::add_ext(&new, GFP_ATOMIC);
+    acct::add_ext(&new, Gfp::ATOMIC);
+    tstamp::add_ext(&new, Gfp::ATOMIC);
     labels::add_ext(&new);
     events::inherit(&new, template)?;
     // A template that is not confirmed asks what would be, without using the expectation up.
@@ -196,7 +197,7 @@ fn open(
     };
     if let (None, Some(template)) = (&expected, template) {
         // The connection does without a helper if there is no memory for it.
-        let _ = helper::try_assign(&new, template, GFP_ATOMIC);
+        let _ = helper::try_assign(&new, template, Gfp::ATOMIC);
     }
     let conn = new.publish();
     if let Some(expected) = expected {

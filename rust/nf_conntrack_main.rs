@@ -13,10 +13,11 @@
 //!
 //! Dependencies go one way: `pure` <- `engine` -> `linux`; `abi`, `ctl`, `datapath` on top.
 
+use core::pin::Pin;
 use kernel::prelude::*;
 
 mod bindings;
-mod pure;
+pub mod pure;
 
 mod linux;
 
@@ -25,6 +26,13 @@ mod engine;
 mod abi;
 mod ctl;
 mod datapath;
+
+use engine::gc;
+use engine::helper;
+use engine::table;
+use linux::expect::ExpectTable;
+use linux::helper::HelperTable;
+use linux::slab::ConnCache;
 
 module! {
     type: Conntrack,
@@ -35,12 +43,38 @@ module! {
     alias: ["nf_conntrack-2", "nf_conntrack-10", "ip_conntrack"],
 }
 
-/// The module while it is loaded. Fields are dropped from top to bottom, which is the order of
-/// teardown.
-struct Conntrack;
+/// The module while it is loaded. Fields are dropped from top to bottom: first nobody can call
+/// us any more, then what they called goes.
+#[pin_data(PinnedDrop)]
+struct Conntrack {
+    #[pin]
+    registered: ctl::Registered,
+    hook: abi::core::Hook,
+    worker: gc::Worker,
+    helpers: HelperTable,
+    expectations: ExpectTable,
+    table: table::Owner,
+    // Destroying the slab waits for the readers of its last entries.
+    slab: ConnCache,
+}
 
-impl kernel::Module for Conntrack {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Conntrack)
+impl kernel::InPlaceModule for Conntrack {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            slab: ConnCache::new()?,
+            table: table::Owner::new()?,
+            expectations: ExpectTable::new(table::buckets())?,
+            helpers: helper::init()?,
+            worker: gc::Worker::start(),
+            hook: abi::core::Hook::set(),
+            registered <- ctl::Registered::new(module),
+        })
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Conntrack {
+    fn drop(self: Pin<&mut Self>) {
+        gc::Worker::wind_down();
     }
 }

@@ -7,11 +7,27 @@
 use core::ptr::null_mut;
 use core::ptr::NonNull;
 use kernel::ffi::c_int;
+use kernel::ffi::c_uint;
+use kernel::ffi::c_ulong;
 use kernel::prelude::*;
 use kernel::sync::rcu;
 
 use crate::abi::as_in_header;
-use crate::bindings::*;
+use crate::bindings;
+use crate::bindings::gfp_t;
+use crate::bindings::ip_conntrack_info;
+use crate::bindings::ip_conntrack_info_IP_CT_IS_REPLY;
+use crate::bindings::net;
+use crate::bindings::nf_conn;
+use crate::bindings::nf_conntrack;
+use crate::bindings::nf_conntrack_tuple;
+use crate::bindings::nf_conntrack_tuple_hash;
+use crate::bindings::nf_conntrack_zone;
+use crate::bindings::nf_ct_hook;
+use crate::bindings::nf_ct_iter_data;
+use crate::bindings::nf_hook_state;
+use crate::bindings::sk_buff;
+use crate::bindings::spinlock_t;
 use crate::datapath;
 use crate::engine::acct;
 use crate::engine::confirm;
@@ -27,6 +43,7 @@ use crate::linux::hashtable::Hash;
 use crate::linux::lock::BhOff;
 use crate::linux::lock::CSpinLock;
 use crate::linux::net::Net;
+use crate::linux::once::write_once;
 use crate::linux::rcu::Held;
 use crate::linux::siphash::SecretKey;
 use crate::linux::skb::HookState;
@@ -100,7 +117,7 @@ pub unsafe extern "C" fn nf_conntrack_lock(lock: *mut spinlock_t) {
 pub unsafe extern "C" fn nf_ct_get_tuplepr(
     skb: *const sk_buff,
     nhoff: c_uint,
-    l3num: u_int16_t,
+    l3num: u16,
     net: *mut net,
     tuple: *mut nf_conntrack_tuple,
 ) -> bool {
@@ -446,14 +463,14 @@ pub unsafe extern "C" fn nf_ct_iterate_destroy(
     // SAFETY: Sleepable. Packets that user space holds come back or are dropped, so that their
     // entries are in the table; a namespace that goes away at the same time is waited for.
     unsafe {
-        rct_drop_queued_of_all_nets();
-        net_ns_barrier();
-        synchronize_net();
+        bindings::rct_drop_queued_of_all_nets();
+        bindings::net_ns_barrier();
+        bindings::synchronize_net();
     }
     // SAFETY: By this function's contract.
     table::iterate(None, 0, false, |conn| unsafe { iter(conn.as_ptr(), data) != 0 });
     // SAFETY: Sleepable. Readers may still use what `iter` took away from entries.
-    unsafe { synchronize_rcu() };
+    unsafe { bindings::synchronize_rcu() };
 }
 
 /// An array of `*sizep` or more list heads, to be freed with `kvfree()`. CONTEXT: sleepable.
@@ -474,7 +491,7 @@ pub unsafe extern "C" fn nf_ct_alloc_hashtable(sizep: *mut c_uint, nulls: c_int)
 ///
 /// The caller has a reference to `ct`.
 #[no_mangle]
-pub unsafe extern "C" fn __nf_ct_change_timeout(ct: *mut nf_conn, cta_timeout: u64_) -> c_int {
+pub unsafe extern "C" fn __nf_ct_change_timeout(ct: *mut nf_conn, cta_timeout: u64) -> c_int {
     // SAFETY: By this function's contract.
     let conn = unsafe { Conn::from_raw(ct) };
     if conn.has(Status::FIXED_TIMEOUT) {
@@ -610,7 +627,7 @@ impl Hook {
         // SAFETY: The pointee is static, and nobody else sets the pointer.
         unsafe {
             ID_KEY.draw();
-            crate::linux::once::write_once(&raw mut crate::bindings::nf_ct_hook, &HOOK);
+            write_once(&raw mut bindings::nf_ct_hook, &HOOK);
         }
         Hook(())
     }
@@ -619,11 +636,6 @@ impl Hook {
 impl Drop for Hook {
     fn drop(&mut self) {
         // SAFETY: No entry is left that anybody could want to put.
-        unsafe {
-            crate::linux::once::write_once(
-                &raw mut crate::bindings::nf_ct_hook,
-                core::ptr::null(),
-            )
-        };
+        unsafe { write_once(&raw mut bindings::nf_ct_hook, core::ptr::null()) };
     }
 }

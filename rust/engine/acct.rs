@@ -42,3 +42,35 @@ pub(crate) fn merge(winner: &Conn, dir: Dir, loser: &Conn) {
 pub(crate) fn init_net(net: &Net, on: bool) {
     net.set_counts(on);
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(nf_conntrack_acct)]
+mod tests {
+    use kernel::prelude::*;
+
+    use super::*;
+    use crate::linux::fake::FakeNet;
+
+    #[test]
+    fn directions_count_apart() -> Result {
+        let net = FakeNet::new()?;
+        let (conn, loser) = (net.conn().ok_or(ENOMEM)?, net.conn().ok_or(ENOMEM)?);
+        // Nobody counts.
+        update(&conn, Dir::Original, 1, 1);
+        add_ext(&conn, Gfp::KERNEL);
+        assert!(conn.acct().is_none());
+        init_net(&net, true);
+        for conn in [&conn, &loser] {
+            add_ext(conn, Gfp::KERNEL);
+        }
+        for _ in 0..2 {
+            update(&conn, Dir::Original, 3, u32::MAX);
+        }
+        update(&loser, Dir::Reply, 1, 99);
+        merge(&conn, Dir::Reply, &loser);
+        let acct = conn.acct().ok_or(EINVAL)?;
+        assert!(acct.read(Dir::Original) == (6, 2 * u64::from(u32::MAX)));
+        assert!(acct.read(Dir::Reply) == (1, 99));
+        Ok(())
+    }
+}

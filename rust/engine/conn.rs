@@ -18,7 +18,6 @@
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::NonNull;
-use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::atomic::Full;
@@ -34,6 +33,7 @@ use crate::engine::table;
 use crate::engine::timeout;
 use crate::engine::tstamp;
 use crate::linux::conn::Conn;
+use crate::linux::gfp::Gfp;
 use crate::linux::hashtable::Hash;
 use crate::linux::lock::BhGuard;
 use crate::linux::net::Net;
@@ -96,7 +96,7 @@ pub(crate) fn alloc(
     original: &Tuple,
     reply: &Tuple,
     hash: Hash,
-    gfp: Flags,
+    gfp: Gfp,
 ) -> Result<Unconfirmed> {
     let entries = net.private().entries();
     // Counted first: racing packets must not all see the last place free.

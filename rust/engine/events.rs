@@ -16,10 +16,9 @@
 //!
 //! C counterpart's behaviour: `net/netfilter/nf_conntrack_ecache.c`.
 
+use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::sync::rcu;
-
-use core::ptr::NonNull;
 
 use crate::bindings;
 use crate::engine::ext;
@@ -169,7 +168,6 @@ pub(crate) fn cache(conn: &Conn, event: Event) {
     }
 }
 
-#[cold]
 fn remember(conn: &Conn, event: Event) {
     let Some(cache) = conn.ecache() else {
         return;
@@ -194,7 +192,6 @@ pub(crate) fn deliver(conn: &Conn) {
     }
 }
 
-#[cold]
 fn deliver_some(conn: &Conn, cache: Ecache<'_>) {
     if !conn.is_confirmed() || conn.is_dying() {
         return;
@@ -462,4 +459,291 @@ pub(crate) fn init_net(net: &Net) {
 /// Stops redelivery in a namespace that goes, whose entries are gone. CONTEXT: sleepable.
 pub(crate) fn exit_net(net: &Net) {
     net.private().dying().cancel();
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(nf_conntrack_events)]
+mod tests {
+    use core::mem::size_of;
+    use kernel::sync::aref::ARef;
+    use kernel::sync::atomic::Atomic;
+    use kernel::sync::atomic::Relaxed;
+
+    use super::*;
+    use crate::linux::fake::FakeNet;
+    use crate::pure::status::Bit;
+
+    // A listener that writes down what it hears, and answers as it is told.
+    static CALLS: Atomic<i32> = Atomic::new(0);
+    static EVENTS: Atomic<u32> = Atomic::new(0);
+    static PORTID: Atomic<u32> = Atomic::new(0);
+    /// How many calls are answered well before it is out of room.
+    static ROOM: Atomic<i32> = Atomic::new(0);
+
+    static LISTENER: bindings::nf_ct_event_notifier = bindings::nf_ct_event_notifier {
+        ct_event: Some(hear),
+        exp_event: None,
+    };
+
+    /// # Safety
+    ///
+    /// `item` is an event.
+    unsafe extern "C" fn hear(
+        events: kernel::ffi::c_uint,
+        item: *const bindings::nf_ct_event,
+    ) -> kernel::ffi::c_int {
+        CALLS.add(1, Relaxed);
+        EVENTS.store(events, Relaxed);
+        // SAFETY: By this function's contract.
+        PORTID.store(unsafe { (*item).portid }, Relaxed);
+        if ROOM.fetch_sub(1, Relaxed) > 0 {
+            0
+        } else {
+            ENOBUFS.to_errno()
+        }
+    }
+
+    /// The listener has room for `room` events from now on.
+    fn reset(room: i32) {
+        CALLS.store(0, Relaxed);
+        EVENTS.store(0, Relaxed);
+        PORTID.store(0, Relaxed);
+        ROOM.store(room, Relaxed);
+    }
+
+    /// Calls since the last time, and the events of the last one.
+    fn heard() -> (i32, u32) {
+        let heard = (CALLS.load(Relaxed), EVENTS.load(Relaxed));
+        CALLS.store(0, Relaxed);
+        EVENTS.store(0, Relaxed);
+        heard
+    }
+
+    /// A confirmed entry that wants `masks`, in a namespace with the listener.
+    fn entry(net: &FakeNet, masks: Masks) -> Option<ARef<Conn>> {
+        net.set_events_setting(setting::ON);
+        let conn = net.conn()?;
+        add_ext(&conn, masks.conn, masks.expect, Gfp::KERNEL).ok()?;
+        conn.set_bit(Bit::Confirmed);
+        // SAFETY: A static.
+        unsafe { net.set_listener(&LISTENER) };
+        Some(conn)
+    }
+
+    #[test]
+    fn setting_and_rule_decide_who_has_events() {
+        let some = Masks { conn: 4, expect: 0 };
+        let table = [
+            (setting::OFF, Masks::NONE, true, Plan::Without),
+            (setting::OFF, some, false, Plan::With(some)),
+            (setting::ON, Masks::NONE, false, Plan::With(Masks::ALL)),
+            (setting::ON, some, false, Plan::With(some)),
+            (setting::AUTO, Masks::NONE, true, Plan::With(Masks::ALL)),
+            (setting::AUTO, some, true, Plan::With(some)),
+            (setting::AUTO, Masks::NONE, false, Plan::Without),
+            (setting::AUTO, some, false, Plan::Without),
+            (3, some, true, Plan::Unknown),
+        ];
+        for (setting, asked, listens, expected) in table {
+            assert!(plan(setting, asked, || listens) == expected);
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_missed_no_more() {
+        // Told: only what was told goes; another CPU's stays.
+        assert_eq!(still_missed(0b1110, 0b0001, 0b0110, true), 0b1000);
+        // Refused: everything stays, and the new ones come to it.
+        assert_eq!(still_missed(0b0110, 0b0001, 0b0110, false), 0b0111);
+        assert_eq!(still_missed(0, 0, 0, false), 0);
+    }
+
+    #[test]
+    fn nobody_listens() -> Result {
+        let net = FakeNet::new()?;
+        let conn = entry(&net, Masks::ALL).ok_or(ENOMEM)?;
+        unregister(&net);
+        cache(&conn, Event::Mark);
+        assert!(conn.ecache().is_some_and(Ecache::is_empty));
+        // SAFETY: A static.
+        unsafe { register(&net, &LISTENER) };
+        reset(9);
+        deliver(&conn);
+        assert_eq!(heard(), (0, 0));
+        unregister(&net);
+        // Events that came while somebody listened are gone with him.
+        conn.ecache().ok_or(EINVAL)?.add(1);
+        deliver(&conn);
+        assert!(conn.ecache().is_some_and(Ecache::is_empty));
+        assert_eq!(heard(), (0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn events_are_told_once() -> Result {
+        let net = FakeNet::new()?;
+        let conn = entry(&net, Masks::ALL).ok_or(ENOMEM)?;
+        reset(9);
+        cache(&conn, Event::New);
+        cache(&conn, Event::Assured);
+        cache(&conn, Event::New);
+        deliver(&conn);
+        assert_eq!(heard(), (1, Event::New.mask() | Event::Assured.mask()));
+        deliver(&conn);
+        assert_eq!(heard(), (0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn unwanted_events_are_not_told() -> Result {
+        let net = FakeNet::new()?;
+        let wanted = Masks { conn: 1 << (Event::Mark as u32), expect: 0 };
+        let conn = entry(&net, wanted).ok_or(ENOMEM)?;
+        reset(9);
+        cache(&conn, Event::Assured);
+        deliver(&conn);
+        assert_eq!(heard(), (0, 0));
+        // Along with a wanted one, the others are.
+        cache(&conn, Event::Reply);
+        cache(&conn, Event::Mark);
+        deliver(&conn);
+        assert_eq!(heard(), (1, Event::Mark.mask() | Event::Reply.mask()));
+        Ok(())
+    }
+
+    #[test]
+    fn unconfirmed_and_dying_entries_tell_nothing() -> Result {
+        let net = FakeNet::new()?;
+        let conn = entry(&net, Masks::ALL).ok_or(ENOMEM)?;
+        reset(9);
+        conn.clear_bit(Bit::Confirmed);
+        cache(&conn, Event::New);
+        deliver(&conn);
+        assert!(report(&conn, Event::Mark, 0, false).is_ok());
+        assert_eq!(heard(), (0, 0));
+        conn.set_bit(Bit::Confirmed);
+        conn.set_bit(Bit::Dying);
+        deliver(&conn);
+        assert_eq!(heard(), (0, 0));
+        // Their end is told.
+        assert!(report_destroy(&conn, 7, true).is_ok());
+        assert_eq!(heard(), (1, Event::Destroy.mask()));
+        assert_eq!(PORTID.load(Relaxed), 7);
+        Ok(())
+    }
+
+    #[test]
+    fn refused_events_are_told_later() -> Result {
+        let net = FakeNet::new()?;
+        let conn = entry(&net, Masks::ALL).ok_or(ENOMEM)?;
+        let missed = || conn.ecache().map_or(!0, Ecache::missed);
+        let (new, reply, mark) =
+            (Event::New.mask(), Event::Reply.mask(), Event::Mark.mask());
+        reset(0);
+        cache(&conn, Event::New);
+        deliver(&conn);
+        assert_eq!(heard(), (1, new));
+        assert_eq!(missed(), new);
+        // Every packet tries again.
+        deliver(&conn);
+        assert_eq!(heard(), (1, new));
+        cache(&conn, Event::Reply);
+        deliver(&conn);
+        assert_eq!(heard(), (1, new | reply));
+        assert_eq!(missed(), new | reply);
+        reset(1);
+        cache(&conn, Event::Mark);
+        deliver(&conn);
+        assert_eq!(heard(), (1, new | reply | mark));
+        assert_eq!(missed(), 0);
+        // What somebody asked for is kept likewise.
+        assert!(report(&conn, Event::Mark, 3, true).is_err());
+        assert_eq!(missed(), mark);
+        Ok(())
+    }
+
+    #[test]
+    fn a_refused_end_keeps_its_requester() -> Result {
+        let net = FakeNet::new()?;
+        let conn = entry(&net, Masks::ALL).ok_or(ENOMEM)?;
+        reset(0);
+        assert!(report(&conn, Event::Mark, 0, false).is_err());
+        assert!(report_destroy(&conn, 42, true).is_err());
+        assert_eq!(conn.ecache().map_or(0, Ecache::remover), 42);
+        reset(1);
+        assert!(report_destroy(&conn, 0, false).is_ok());
+        // In the requester's name, and about the end alone.
+        assert_eq!(heard(), (1, Event::Destroy.mask()));
+        assert_eq!(PORTID.load(Relaxed), 42);
+        Ok(())
+    }
+
+    #[test]
+    fn ends_wait_until_they_are_told() -> Result {
+        const ENTRIES: i32 = 50;
+
+        let net = FakeNet::new()?;
+        let mut memory =
+            KBox::<bindings::nf_conntrack_net_ecache>::new_uninit(GFP_KERNEL)?;
+        assert!(size_of::<Dying>() == size_of::<bindings::nf_conntrack_net_ecache>());
+        // SAFETY: Fresh memory that outlives the entries; nobody queues the work.
+        let dying = unsafe {
+            let dying = Dying::from_raw(memory.as_mut_ptr());
+            dying.init(redeliver);
+            dying
+        };
+        let mut entries = KVec::new();
+        for _ in 0..ENTRIES {
+            let conn = entry(&net, Masks::ALL).ok_or(ENOMEM)?;
+            conn.set_bit(Bit::Dying);
+            // The table's reference.
+            core::mem::forget(conn.clone());
+            // SAFETY: The entry is in no table, and that reference is given away.
+            unsafe { dying.lock().add(&conn) };
+            entries.push(conn, GFP_KERNEL)?;
+        }
+        let waiting = || entries.iter().filter(|conn| conn.references() == 2).count();
+        assert_eq!(waiting(), 50);
+
+        reset(0);
+        assert!(redeliver_round(dying) == Round::Congested);
+        assert_eq!(heard(), (1, Event::Destroy.mask()));
+        assert_eq!(waiting(), 50);
+
+        reset(20);
+        assert!(redeliver_round(dying) == Round::Congested);
+        assert_eq!(heard().0, 21);
+        assert_eq!(waiting(), 30);
+        assert!(!dying.is_empty());
+
+        // One entry before time is up.
+        reset(99);
+        let mut told = Told::new();
+        assert!(redeliver_batch(dying, &mut told, || true) == Some(Round::OutOfTime));
+        assert_eq!(told.count(), 1);
+        assert_eq!(waiting(), 29);
+
+        // A batch leaves the rest for the next.
+        let mut told = Told::new();
+        assert!(redeliver_batch(dying, &mut told, || false).is_none());
+        drop(told);
+        assert_eq!(waiting(), 11);
+
+        let mut rounds = 0;
+        while redeliver_round(dying) != Round::Done && rounds < 100 {
+            rounds += 1;
+        }
+        assert_eq!(waiting(), 0);
+        assert!(dying.is_empty());
+        assert!(entries.iter().all(|conn| conn.references() == 1));
+        Ok(())
+    }
+
+    #[test]
+    fn rounds_come_again() {
+        assert!(ROUND > 0);
+        assert_eq!(Round::Congested.delay(), Some(ROUND));
+        assert_eq!(Round::OutOfTime.delay(), Some(0));
+        assert_eq!(Round::Done.delay(), None);
+    }
 }

@@ -52,3 +52,78 @@ pub(crate) fn add(conn: &Conn, id: Id, gfp: Gfp) -> Option<NonNull<u8>> {
 pub(crate) fn add_as<T: Extension>(conn: &Conn, gfp: Gfp) -> Option<NonNull<T>> {
     add(conn, T::ID, gfp).map(NonNull::cast)
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(nf_conntrack_extend)]
+mod tests {
+    use kernel::prelude::*;
+
+    use super::*;
+    use crate::linux::fake::FakeNet;
+
+    #[test]
+    fn areas_are_aligned_and_fit() {
+        let table = [
+            (None, 8, Some((16, 24))),
+            (Some(24), 12, Some((24, 36))),
+            (Some(36), 8, Some((40, 48))),
+            (Some(248), 7, Some((248, 255))),
+            (Some(248), 8, None),
+            (Some(255), 1, None),
+            (None, usize::MAX, None),
+        ];
+        for (length, size, expected) in table {
+            let place = place(length, size).map(|place| (place.offset, place.end));
+            assert_eq!(place, expected);
+        }
+    }
+
+    /// The byte that fills an area.
+    fn mark(id: usize) -> u8 {
+        u8::try_from(id).map_or(0xff, |id| id.wrapping_add(0xa0))
+    }
+
+    #[test]
+    fn growth_keeps_what_is_there() -> Result {
+        let net = FakeNet::new()?;
+        let conn = net.conn().ok_or(ENOMEM)?;
+        assert!(conn.ext_len().is_none());
+        // Every other one first, so that areas are in another order than their numbers.
+        let (even, odd) = ((0..SIZES.len()).step_by(2), (1..SIZES.len()).step_by(2));
+        let order = Iterator::chain(even, odd);
+        let mut offsets = [0u8; SIZES.len()];
+        for id in order {
+            let raw = Id::try_from(id)?;
+            assert!(!conn.has_ext(raw));
+            let area = add(&conn, raw, Gfp::KERNEL).ok_or(ENOMEM)?;
+            let size = *SIZES.get(id).ok_or(EINVAL)?;
+            // SAFETY: The area is that large, and nobody else's.
+            let area = unsafe { core::slice::from_raw_parts_mut(area.as_ptr(), size) };
+            assert!(area.iter().all(|byte| *byte == 0));
+            area.fill(mark(id));
+
+            assert!(conn.has_ext(raw));
+            // There is one of each.
+            assert!(add(&conn, raw, Gfp::KERNEL).is_none());
+
+            let block = conn.ext_bytes().ok_or(EINVAL)?;
+            for (other, offset) in offsets.iter_mut().enumerate() {
+                let now = *block.get(other).ok_or(EINVAL)?;
+                if other == id {
+                    *offset = now;
+                }
+                assert_eq!(now, *offset);
+                let start = usize::from(now);
+                if start != 0 {
+                    assert_eq!(start % ALIGN, 0);
+                    let size = *SIZES.get(other).ok_or(EINVAL)?;
+                    let area = block.get(start..start + size).ok_or(EINVAL)?;
+                    assert!(area.iter().all(|byte| *byte == mark(other)));
+                }
+            }
+        }
+        assert!(add(&conn, Id::try_from(SIZES.len())?, Gfp::KERNEL).is_none());
+        assert!(!conn.has_ext(Id::MAX));
+        Ok(())
+    }
+}

@@ -14,6 +14,7 @@ use crate::linux::skb::HookState;
 use crate::linux::skb::Skb;
 use crate::linux::time;
 use crate::engine::timeout;
+use crate::engine::timeout::Policy;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::l4 as pure;
 use crate::pure::status::Status;
@@ -62,7 +63,7 @@ pub(crate) fn packet(
 
 /// Whether two entries for one flow of this protocol may be merged: not where the tracker's state
 /// of the first packet matters.
-pub(crate) fn allows_clash(proto: u8) -> bool {
+pub(crate) const fn allows_clash(proto: u8) -> bool {
     !matches!(proto, proto::TCP | proto::SCTP)
 }
 
@@ -78,8 +79,8 @@ pub(crate) fn is_closing(conn: &Conn) -> bool {
 /// The timeouts that count for a connection: its policy's, or its namespace's.
 #[inline]
 pub(crate) fn limits<'a>(conn: &'a Conn, of: impl FnOnce(&'a Net) -> Limits<'a>) -> Limits<'a> {
-    match timeout::lookup(conn) {
-        Some(policy) => policy,
+    match timeout::lookup(conn).and_then(Policy::limits) {
+        Some(limits) => limits,
         None => of(conn.net()),
     }
 }

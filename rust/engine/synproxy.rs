@@ -19,11 +19,17 @@ use crate::linux::gfp::Gfp;
 #[inline]
 pub(crate) fn inherit(conn: &Conn, template: Option<&Conn>) -> Result {
     match template {
-        Some(template) if template.ext::<bindings::nf_conn_synproxy>().is_some() => {
+        Some(template) if has_ext(template) => {
             ext::add_as::<bindings::nf_conn_seqadj>(conn, Gfp::ATOMIC).ok_or(ENOMEM)?;
             ext::add_as::<bindings::nf_conn_synproxy>(conn, Gfp::ATOMIC).ok_or(ENOMEM)?;
             Ok(())
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a SYN proxy answers for the connection.
+#[inline]
+pub(crate) fn has_ext(conn: &Conn) -> bool {
+    conn.ext::<bindings::nf_conn_synproxy>().is_some()
 }

@@ -25,11 +25,13 @@ use crate::linux::hashtable::Bucket;
 use crate::linux::hashtable::Hash;
 use crate::linux::hashtable::Table;
 use crate::linux::hashtable::LOCKS;
+use crate::linux::hashtable::PAGE_SIZE;
 use crate::linux::lock::BhGuard;
 use crate::linux::lock::BhOff;
 use crate::linux::lock::CSpinGuard;
 use crate::linux::lock::CSpinLock;
 use crate::linux::lock::StaticSpinLock;
+use crate::linux::memory;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
@@ -40,6 +42,7 @@ use crate::linux::time;
 use crate::linux::warn;
 use crate::linux::zone::Zone;
 use crate::pure::num::Dir;
+use crate::pure::policy::size::Sizes;
 use crate::pure::tuple::Tuple;
 
 /// Where things are in the table must not be guessed from outside.
@@ -63,16 +66,20 @@ const HASHED: usize = 39;
 pub(crate) struct Owner(());
 
 impl Owner {
-    /// Makes the table. CONTEXT: sleepable, once, while the module is loaded.
-    pub(crate) fn new(buckets: u32) -> Result<Self> {
+    /// Makes the table, of the size that the module parameter asks for, or that fits the memory.
+    /// CONTEXT: sleepable, once, while the module is loaded.
+    pub(crate) fn new() -> Result<Self> {
+        let sizes = Sizes::at_load(memory::pages(), PAGE_SIZE, buckets()).ok_or(ENOMEM)?;
+        let table = Table::new(sizes.buckets)?;
         // SAFETY: The module is being loaded; nobody uses any of this yet.
         unsafe {
             WALK.init();
             HASH_KEY.draw();
             ALL.init();
             hashtable::init_bucket_locks();
-            Table::publish(Table::new(buckets)?);
+            Table::publish(table);
         }
+        set_max(sizes.max);
         Ok(Owner(()))
     }
 }

@@ -154,3 +154,54 @@ fn withdraw_from(conn: &Conn, policy: *const bindings::nf_ct_timeout) {
         unsafe { found.release() };
     }
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(nf_conntrack_timeout)]
+mod tests {
+    use super::*;
+    use crate::linux::fake::FakeNet;
+    use crate::linux::fake::FakePolicy;
+
+    #[test]
+    fn policies_fit_their_protocols() {
+        assert_eq!(unfit(2, 6, 2, 6), None);
+        assert_eq!(unfit(10, 6, 2, 6), Some(Complaint::L3(10)));
+        assert_eq!(unfit(2, 255, 2, 6), Some(Complaint::L4(255)));
+        assert_eq!(unfit(258, 6, 2, 6), Some(Complaint::L3(258)));
+    }
+
+    #[test]
+    fn entries_inherit_and_give_back() -> Result {
+        let net = FakeNet::new()?;
+        let (template, conn) = (net.conn().ok_or(ENOMEM)?, net.conn().ok_or(ENOMEM)?);
+        let policy = FakePolicy::new([30, 180])?;
+        inherit(&conn, &template, Gfp::KERNEL);
+        assert!(lookup(&conn).is_none() && conn.timeout_slot().is_none());
+
+        attach(&template, policy.get().ok_or(EINVAL)?, Gfp::KERNEL).ok_or(ENOMEM)?;
+        assert_eq!(policy.references(), 2);
+        inherit(&conn, &template, Gfp::KERNEL);
+        assert_eq!(policy.references(), 3);
+        let rcu = rcu::read_lock();
+        let found = lookup(&conn)
+            .and_then(Policy::limits)
+            .map(|limits| (limits.get(0), limits.get(1), limits.get(2)));
+        drop(rcu);
+        assert_eq!(found, Some((30, 180, 30)));
+
+        // Another policy goes: nothing happens.
+        let other = FakePolicy::new([1, 2])?;
+        withdraw_from(&conn, other.get().ok_or(EINVAL)?.as_ptr());
+        assert_eq!(policy.references(), 3);
+        withdraw_from(&conn, policy.get().ok_or(EINVAL)?.as_ptr());
+        assert_eq!(policy.references(), 2);
+        assert!(lookup(&conn).is_none());
+        // It is not given back twice.
+        withdraw_from(&conn, core::ptr::null());
+        put(&conn);
+        assert_eq!(policy.references(), 2);
+        withdraw_from(&template, core::ptr::null());
+        assert_eq!(policy.references(), 1);
+        Ok(())
+    }
+}

@@ -52,3 +52,38 @@ fn end(now: u64, left: i32, ns: impl FnOnce(u32) -> u64) -> u64 {
 pub(crate) fn init_net(net: &Net, on: bool) {
     net.set_keeps_times(on);
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(nf_conntrack_timestamp)]
+mod tests {
+    use kernel::prelude::*;
+
+    use super::*;
+    use crate::linux::fake::FakeNet;
+
+    #[test]
+    fn late_removal_does_not_count() {
+        let ns = |ticks: u32| u64::from(ticks) * 10;
+        assert_eq!(end(1000, 5, ns), 1000);
+        assert_eq!(end(1000, 0, ns), 1000);
+        assert_eq!(end(1000, -7, ns), 930);
+        assert_eq!(end(0, i32::MIN, |_| 1), u64::MAX);
+    }
+
+    #[test]
+    fn times_are_kept_if_wanted() -> Result {
+        let net = FakeNet::new()?;
+        let conn = net.conn().ok_or(ENOMEM)?;
+        add_ext(&conn, Gfp::KERNEL);
+        start(&conn);
+        assert!(conn.times().is_none());
+        init_net(&net, true);
+        add_ext(&conn, Gfp::KERNEL);
+        start(&conn);
+        conn.set_timeout(time::now().plus(100 * time::HZ).0);
+        stop(&conn);
+        let times = conn.times().ok_or(EINVAL)?;
+        assert!(times.start() != 0 && times.start() <= times.stop());
+        Ok(())
+    }
+}

@@ -4,8 +4,9 @@
 #include <linux/percpu.h>
 #include <net/net_namespace.h>
 #include <linux/rtnetlink.h>
+#include <linux/netfilter.h>
 #include <net/netfilter/nf_conntrack.h>
-#include <net/netfilter/nf_queue.h>
+
 #include <net/netns/generic.h>
 #include <net/netns/hash.h>
 
@@ -47,6 +48,9 @@ bool rct_net_ratelimit(void)
 {
 	return net_ratelimit();
 }
+
+/* Exported, but declared in a header of net/netfilter only. */
+void nf_queue_nf_hook_drop(struct net *net);
 
 /* Packets that user space still has to judge are dropped. */
 void rct_drop_queued_of_all_nets(void)

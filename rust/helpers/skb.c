@@ -8,6 +8,7 @@
 #include <net/ip.h>
 #include <net/ipv6.h>
 #include <net/netfilter/nf_conntrack.h>
+#include <net/sctp/checksum.h>
 
 int rct_skb_network_offset(const struct sk_buff *skb)
 {
@@ -65,4 +66,20 @@ int rct_ipv6_transport_offset(const struct sk_buff *skb)
 	if (start < 0 || (frag_off & htons(~0x7)) != 0)
 		return -1;
 	return start;
+}
+
+/* 0: right or not to be verified; 1: not readable; 2: wrong. */
+int rct_sctp_checksum(struct sk_buff *skb, unsigned int dataoff)
+{
+	const struct sctphdr *sh;
+
+	if (skb->ip_summed != CHECKSUM_NONE)
+		return 0;
+	if (skb_ensure_writable(skb, dataoff + sizeof(*sh)))
+		return 1;
+	sh = (const struct sctphdr *)(skb->data + dataoff);
+	if (sh->checksum != sctp_compute_cksum(skb, dataoff))
+		return 2;
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
+	return 0;
 }

@@ -341,7 +341,9 @@ impl<'rcu> Candidate<'rcu> {
     /// How many entries its namespace has.
     pub(crate) fn entries_of_net(self, order: Relaxed) -> u32 {
         // SAFETY: As in `dir`; a namespace outlives its entries by a grace period.
-        let net = unsafe { Net::from_raw(read_once(&raw const (*self.raw()).ct_net.net)) };
+        let net: *mut bindings::net = unsafe { read_once(&raw const (*self.raw()).ct_net.net) };
+        // SAFETY: As above.
+        let net = unsafe { Net::from_raw(net) };
         net.private().entries().load(order).unsigned_abs()
     }
 

@@ -155,6 +155,14 @@ impl Conn {
         }
     }
 
+    /// The whole block, for a look in tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn ext_bytes(&self) -> Option<&[u8]> {
+        let len = usize::from(self.ext_len()?);
+        // SAFETY: The block has that length, and stays until the entry gets an extension.
+        Some(unsafe { core::slice::from_raw_parts(self.ext_block().cast(), len) })
+    }
+
     #[inline(always)]
     fn ext_block(&self) -> *mut bindings::nf_ct_ext {
         // SAFETY: Valid by the type.

@@ -25,6 +25,7 @@ use kernel::prelude::*;
 use crate::bindings;
 use crate::linux::conn::Candidate;
 use crate::linux::conn::Conn;
+use crate::linux::gfp::Gfp;
 use crate::linux::lock::CSpinLock;
 use crate::linux::nulls::Link;
 use crate::linux::once::read_once;
@@ -94,7 +95,7 @@ impl Table {
     #[inline(always)]
     pub(crate) fn is_current(&self) -> bool {
         // SAFETY: The slot is static.
-        core::ptr::eq(unsafe { read_once(addr_of!(CURRENT)) }, self)
+        core::ptr::eq(unsafe { read_once(addr_of!(CURRENT)) }.cast_const(), self)
     }
 
     /// Takes the table in use away from the readers, who wait for the next [`Table::publish`].
@@ -334,7 +335,7 @@ pub(crate) fn allocate(buckets: &mut u32, nulls: bool) -> Option<NonNull<c_void>
     let bytes = (rounded as usize).checked_mul(size_of::<bindings::hlist_nulls_head>())?;
     *buckets = rounded;
     // SAFETY: No requirements; the result is checked.
-    let heads = NonNull::new(unsafe { bindings::rct_kvzalloc(bytes, GFP_KERNEL.as_raw()) })?;
+    let heads = NonNull::new(unsafe { bindings::rct_kvzalloc(bytes, Gfp::KERNEL.0) })?;
     if nulls {
         let first = heads.as_ptr().cast::<*mut bindings::hlist_nulls_node>();
         for bucket in 0..rounded as usize {

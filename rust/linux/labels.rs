@@ -12,6 +12,7 @@ use kernel::sync::atomic::Atomic;
 use crate::bindings;
 use crate::linux::conn::Conn;
 use crate::linux::net::Net;
+use crate::linux::once::read_once;
 
 /// Bits that an entry has.
 pub(crate) const BITS: u32 = 128;
@@ -51,6 +52,13 @@ impl<'a> Labels<'a> {
 }
 
 impl Net {
+    /// Whether a rule looks at labels.
+    #[inline]
+    pub(crate) fn uses_labels(&self) -> bool {
+        // SAFETY: A word that is written whole.
+        unsafe { read_once(&raw const (*self.ct()).labels_used.counter) != 0 }
+    }
+
     /// How many rules look at labels.
     #[inline]
     pub(crate) fn label_users(&self) -> &Atomic<i32> {

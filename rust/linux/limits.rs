@@ -8,34 +8,73 @@ use core::marker::PhantomData;
 use crate::bindings;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
+use crate::linux::once::write_once;
 
 /// A row of timeouts in ticks: a tracker's in a namespace, or those of a policy.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits<'a> {
     words: *const u32,
+    count: usize,
     _lives: PhantomData<&'a Net>,
 }
 
 impl<'a> Limits<'a> {
-    /// The row at `words`.
+    /// The row of `count` words at `words`.
     ///
     /// # Safety
     ///
-    /// As many words as the user's tracker has timeouts are there and live for `'a`.
+    /// The words are there and live for `'a`; `count` is not zero.
     #[inline(always)]
-    pub(crate) unsafe fn from_raw(words: *const u32) -> Self {
-        Limits { words, _lives: PhantomData }
+    pub(crate) unsafe fn from_raw(words: *const u32, count: usize) -> Self {
+        Limits { words, count, _lives: PhantomData }
+    }
+
+    /// One of them, in ticks. For an index that the row does not have, the first one.
+    #[inline(always)]
+    pub(crate) fn get(self, index: usize) -> u32 {
+        let index = if index < self.count { index } else { 0 };
+        // SAFETY: Within the row.
+        unsafe { read_once(self.words.add(index)) }
+    }
+}
+
+impl Limits<'_> {
+    /// The same row, to write.
+    pub(crate) fn row(self) -> Row {
+        Row(self.words.cast_mut())
+    }
+}
+
+/// A row of timeouts that is being written, a word at a time, under the eyes of readers.
+#[derive(Clone, Copy)]
+pub(crate) struct Row(*mut u32);
+
+impl Row {
+    /// The row at `words`, unless that is null.
+    ///
+    /// # Safety
+    ///
+    /// As many words are there as the user of the result touches.
+    pub(crate) unsafe fn from_raw(words: *mut u32) -> Option<Self> {
+        (!words.is_null()).then_some(Row(words))
     }
 
     /// One of them, in ticks.
-    ///
-    /// INVARIANT: `index` is one of the tracker's that this row belongs to; indexes are constants
-    /// or states that `pure` has checked.
-    #[inline(always)]
     pub(crate) fn get(self, index: usize) -> u32 {
-        // SAFETY: By the invariant.
-        unsafe { read_once(self.words.add(index)) }
+        // SAFETY: By the contract of `from_raw`.
+        unsafe { read_once(self.0.add(index)) }
     }
+
+    /// Sets one.
+    pub(crate) fn set(self, index: usize, ticks: u32) {
+        // SAFETY: By the contract of `from_raw`.
+        unsafe { write_once(self.0.add(index), ticks) };
+    }
+}
+
+/// How many words a row is.
+const fn words_of<T>(_row: *const T) -> usize {
+    size_of::<T>() / size_of::<u32>()
 }
 
 macro_rules! limits {
@@ -47,7 +86,8 @@ macro_rules! limits {
                 pub(crate) fn $name(&self) -> Limits<'_> {
                     // SAFETY: The words are part of the namespace.
                     unsafe {
-                        Limits::from_raw((&raw const (*self.ct()).nf_ct_proto.$($field).+).cast())
+                        let row = &raw const (*self.ct()).nf_ct_proto.$($field).+;
+                        Limits::from_raw(row.cast(), words_of(row))
                     }
                 }
             )*

@@ -20,13 +20,26 @@ pub(crate) fn invalid(skb: &Skb, state: HookState<'_>, proto: u8, why: &dyn Disp
     // SAFETY: A byte that the sysctl writes whole.
     let wanted = unsafe { read_once(&raw const (*state.net().ct()).sysctl_log_invalid) };
     if wanted != 0 {
-        write(skb, state, proto, why);
+        write(skb, state, proto, format_args!("{why}"));
+    }
+}
+
+/// As [`invalid`], with a constant text.
+pub(crate) fn invalid_text(skb: &Skb, state: HookState<'_>, proto: u8, why: &CStr) {
+    invalid(skb, state, proto, &Text(why));
+}
+
+/// A text of ours, which is ASCII.
+struct Text<'a>(&'a CStr);
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
     }
 }
 
 #[cold]
-fn write(skb: &Skb, state: HookState<'_>, proto: u8, why: &dyn Display) {
-    let args = fmt!("{}", why);
+fn write(skb: &Skb, state: HookState<'_>, proto: u8, why: core::fmt::Arguments<'_>) {
     // SAFETY: The packet and the state are valid by their types; `%pA` takes a pointer to
     // formatting arguments.
     unsafe {
@@ -35,7 +48,7 @@ fn write(skb: &Skb, state: HookState<'_>, proto: u8, why: &dyn Display) {
             state.as_ptr(),
             proto,
             c"%pA".as_char_ptr(),
-            core::ptr::from_ref(&args).cast::<c_void>(),
+            core::ptr::from_ref(&why).cast::<c_void>(),
         );
     }
 }

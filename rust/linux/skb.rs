@@ -16,6 +16,7 @@ use crate::linux::net::Net;
 use crate::linux::rcu::Held;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::tuple::Family;
+use crate::pure::wire::sctp;
 use crate::pure::wire::Packet;
 
 /// A packet that this CPU is working on.
@@ -322,6 +323,16 @@ impl Skb {
                 proto,
                 u16::from(state.family()),
             ) != 0
+        }
+    }
+
+    /// Verifies the checksum of an SCTP packet, unless hardware has done so.
+    pub(crate) fn verify_sctp_checksum(&self, dataoff: u32) -> Result<(), sctp::Reject> {
+        // SAFETY: Valid by the type.
+        match unsafe { bindings::rct_sctp_checksum(self.as_ptr(), dataoff) } {
+            0 => Ok(()),
+            1 => Err(sctp::Reject::Unreadable),
+            _ => Err(sctp::Reject::BadChecksum),
         }
     }
 

@@ -10,12 +10,12 @@
 use core::mem::offset_of;
 use core::mem::size_of;
 use core::ptr::NonNull;
-use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
 use crate::bindings;
 use crate::linux::conn::Conn;
+use crate::linux::gfp::Gfp;
 use crate::linux::hashtable::Hash;
 use crate::linux::net::Net;
 use crate::linux::once::write_once;
@@ -72,13 +72,13 @@ impl Newborn {
         original: &Tuple,
         reply: &Tuple,
         hash: Hash,
-        gfp: Flags,
+        gfp: Gfp,
     ) -> Option<Self> {
         // SAFETY: The slab exists while entries are made. The memory is ours, but for readers of
         // its former life: those fields that they read are written whole, and those that they
         // follow are left alone.
         unsafe {
-            let ct = bindings::rct_kmem_cache_alloc(CACHE, gfp.as_raw()).cast::<bindings::nf_conn>();
+            let ct = bindings::rct_kmem_cache_alloc(CACHE, gfp.0).cast::<bindings::nf_conn>();
             let conn = NonNull::new(ct)?;
             bindings::rct_conn_lock_init(&raw mut (*ct).lock);
             let hashes = (&raw mut (*ct).tuplehash).cast::<bindings::nf_conntrack_tuple_hash>();
@@ -176,11 +176,11 @@ impl Conn {
 }
 
 /// A template: what a rule wishes for the connections of its packets. Not from the slab.
-pub(crate) fn new_template(net: &Net, zone: Zone, gfp: Flags) -> Option<NonNull<Conn>> {
+pub(crate) fn new_template(net: &Net, zone: Zone, gfp: Gfp) -> Option<NonNull<Conn>> {
     // SAFETY: Fresh and zeroed memory of the size of an entry; 8-byte aligned as all of kmalloc's,
     // so that the packet's low bits are free.
     unsafe {
-        let ct = bindings::rct_kzalloc(size_of::<bindings::nf_conn>(), gfp.as_raw())
+        let ct = bindings::rct_kzalloc(size_of::<bindings::nf_conn>(), gfp.0)
             .cast::<bindings::nf_conn>();
         let conn = NonNull::new(ct)?;
         (*ct).status = crate::pure::status::Status::TEMPLATE.0;

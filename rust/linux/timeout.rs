@@ -16,6 +16,7 @@ use kernel::prelude::*;
 
 use crate::bindings;
 use crate::linux::conn::Conn;
+use crate::linux::limits::Limits;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
@@ -50,30 +51,17 @@ impl<'rcu> Policy<'rcu> {
         self.raw.as_ptr()
     }
 
-    /// How many deadlines it has.
+    /// Its timeouts in ticks; `None` for a policy of a protocol that has none.
     #[inline]
-    fn count(self) -> usize {
-        // SAFETY: RCU keeps the policy; what it is made for is a table of this module's.
-        let bytes = unsafe { (*(*self.raw.as_ptr()).l4proto).ctnl_timeout.obj_size };
-        usize::from(bytes) / size_of::<u32>()
-    }
-
-    /// The deadline of a state in ticks. A state that it does not have gets the first one's.
-    #[inline]
-    pub(crate) fn get(self, index: usize) -> u32 {
-        let count = self.count();
-        if count == 0 {
-            return 0;
-        }
-        let index = if index < count { index } else { 0 };
-        // SAFETY: RCU keeps the policy, whose data are an array of `count` words, aligned as
-        // asserted above.
+    pub(crate) fn limits(self) -> Option<Limits<'rcu>> {
+        // SAFETY: RCU keeps the policy; what it is made for is a table of this module's. Its data
+        // are an array of words of that size, aligned as asserted above.
         unsafe {
-            read_once(
-                (&raw const (*self.raw.as_ptr()).data)
-                    .cast::<u32>()
-                    .add(index),
-            )
+            let bytes = (*(*self.raw.as_ptr()).l4proto).ctnl_timeout.obj_size;
+            let count = usize::from(bytes) / size_of::<u32>();
+            (count != 0).then(|| {
+                Limits::from_raw((&raw const (*self.raw.as_ptr()).data).cast::<u32>(), count)
+            })
         }
     }
 

@@ -14,6 +14,7 @@ use crate::linux::conn::Conn;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
 use crate::pure::l4::gre::Timers;
+use crate::pure::l4::sctp::Tracking as Association;
 use crate::pure::l4::tcp::Sender;
 use crate::pure::l4::tcp::Tracking;
 use crate::pure::num::Dir;
@@ -28,6 +29,9 @@ const _: () = {
     assert!(size_of::<Sender>() == size_of::<bindings::ip_ct_tcp_state>());
     assert!(offset_of!(Sender, max_win) == offset_of!(bindings::ip_ct_tcp_state, td_maxwin));
     assert!(offset_of!(Sender, scale) == offset_of!(bindings::ip_ct_tcp_state, td_scale));
+    assert!(size_of::<Association>() == size_of::<bindings::ip_ct_sctp>());
+    assert!(offset_of!(Association, tag) == offset_of!(bindings::ip_ct_sctp, vtag));
+    assert!(offset_of!(Association, flags) == offset_of!(bindings::ip_ct_sctp, flags));
     assert!(offset_of!(Sender, flags) == offset_of!(bindings::ip_ct_tcp_state, flags));
 };
 
@@ -86,18 +90,28 @@ impl Conn {
         unsafe { read_once(&raw const (*self.tcp()).state) }
     }
 
+    #[inline(always)]
+    fn udp(&self) -> *mut bindings::nf_ct_udp {
+        self.private().cast()
+    }
+
+    #[inline(always)]
+    fn gre(&self) -> *mut bindings::nf_ct_gre {
+        self.private().cast()
+    }
+
     /// When a UDP flow counts as a stream.
     #[inline]
     pub(crate) fn udp_stream(&self) -> Jiffies {
         // SAFETY: A word of the union.
-        Jiffies(unsafe { read_once(&raw const (*self.private()).udp.stream_ts) })
+        Jiffies(unsafe { read_once(&raw const (*self.udp()).stream_ts) })
     }
 
     /// Stores it.
     #[inline]
     pub(crate) fn set_udp_stream(&self, at: Jiffies) {
         // SAFETY: A word of the union.
-        unsafe { write_once(&raw mut (*self.private()).udp.stream_ts, at.0) };
+        unsafe { write_once(&raw mut (*self.udp()).stream_ts, at.0) };
     }
 
     /// A GRE connection's own timeouts.
@@ -106,8 +120,8 @@ impl Conn {
         // SAFETY: Words of the union.
         unsafe {
             Timers {
-                unreplied: read_once(&raw const (*self.private()).gre.timeout),
-                replied: read_once(&raw const (*self.private()).gre.stream_timeout),
+                unreplied: read_once(&raw const (*self.gre()).timeout),
+                replied: read_once(&raw const (*self.gre()).stream_timeout),
             }
         }
     }
@@ -117,15 +131,34 @@ impl Conn {
     pub(crate) fn set_gre_timers(&self, timers: Timers) {
         // SAFETY: Words of the union.
         unsafe {
-            write_once(&raw mut (*self.private()).gre.timeout, timers.unreplied);
-            write_once(&raw mut (*self.private()).gre.stream_timeout, timers.replied);
+            write_once(&raw mut (*self.gre()).timeout, timers.unreplied);
+            write_once(&raw mut (*self.gre()).stream_timeout, timers.replied);
         }
     }
 
-    /// The SCTP state's number, without a lock; any byte.
+    #[inline(always)]
+    fn sctp(&self) -> *mut Association {
+        self.private().cast()
+    }
+
+    /// A copy of the SCTP state. CONTEXT: as for [`Conn::load_tcp`].
     #[inline]
-    pub(crate) fn sctp_state(&self) -> u8 {
-        // SAFETY: The first word of the union's member; states are small numbers.
-        unsafe { read_once((&raw const (*self.private()).sctp.state).cast::<u8>()) }
+    pub(crate) fn load_sctp(&self) -> Association {
+        // SAFETY: Same layout, asserted above; every bit pattern is a value.
+        unsafe { self.sctp().read() }
+    }
+
+    /// Stores the SCTP state. CONTEXT: as for [`Conn::load_tcp`].
+    #[inline]
+    pub(crate) fn store_sctp(&self, association: &Association) {
+        // SAFETY: Same layout; all writers take the lock.
+        unsafe { self.sctp().write(*association) };
+    }
+
+    /// The SCTP state's number, without a lock; any word.
+    #[inline]
+    pub(crate) fn sctp_state(&self) -> u32 {
+        // SAFETY: Same layout.
+        unsafe { read_once(&raw const (*self.sctp()).state) }
     }
 }

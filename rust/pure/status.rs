@@ -54,12 +54,7 @@ pub struct Status(pub usize);
 
 impl Bit {
     /// The bits that user space may set and clear; the others are decided here or by translation.
-    pub const CHANGEABLE: [Bit; 4] = [
-        Bit::SeenReply,
-        Bit::Assured,
-        Bit::FixedTimeout,
-        Bit::Helper,
-    ];
+    pub const CHANGEABLE: [Bit; 4] = [Bit::SeenReply, Bit::Assured, Bit::FixedTimeout, Bit::Helper];
 }
 
 impl Status {

@@ -46,8 +46,8 @@ pub(crate) fn packet(
     let segment = match check(skb, dataoff, state, &mut buffer) {
         Ok(segment) => segment,
         Err(malformed) => {
-            if malformed.text().is_some() {
-                log::invalid(skb, state, proto::TCP, &malformed);
+            if let Some(why) = malformed.text() {
+                log::invalid_text(skb, state, proto::TCP, why);
             }
             return Opinion::Invalid;
         }
@@ -58,8 +58,8 @@ pub(crate) fn packet(
         match tcp::open(&segment, net.tcp_loose()) {
             Ok(fresh) => conn.replace_tcp(&fresh),
             Err(refused) => {
-                if refused.text().is_some() {
-                    log::invalid(skb, state, proto::TCP, &refused);
+                if let Some(why) = refused.text() {
+                    log::invalid_text(skb, state, proto::TCP, why);
                 }
                 return Opinion::Invalid;
             }

@@ -38,6 +38,8 @@ const LEFT_MAX: Seconds = Seconds(300);
 const INITIAL_COUNT: u32 = 100;
 /// A round's length in milliseconds.
 const ROUND_MS: u32 = 10;
+/// The fastest clock for which no span overflows, by far.
+const MAX_HZ: u32 = 1_000_000;
 /// Entries reclaimed in a second if rounds followed each other tick by tick.
 const RECLAIMED_PER_SECOND: u32 = 64_000;
 
@@ -58,14 +60,19 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget for a clock of `hz` ticks in a second; zero counts as one.
+    /// The budget for a clock of `hz` ticks in a second, 1 to a million; what lies outside counts
+    /// as the nearest of these.
     pub const fn new(hz: u32) -> Self {
-        let hz = if hz == 0 { 1 } else { hz };
+        let hz = match hz {
+            0 => 1,
+            1..=MAX_HZ => hz,
+            _ => MAX_HZ,
+        };
         Budget {
             interval_min: INTERVAL_MIN.ticks(hz),
             interval_max: INTERVAL_MAX.ticks(hz),
             left_max: LEFT_MAX.ticks(hz),
-            duration: hz.saturating_mul(ROUND_MS).div_ceil(1000),
+            duration: hz.wrapping_mul(ROUND_MS).div_ceil(1000),
             reclaimed: RECLAIMED_PER_SECOND / hz,
         }
     }
@@ -268,6 +275,7 @@ mod tests {
             assert_eq!(budget.interval_max, 60 * hz);
         }
         assert_eq!(Budget::new(0), Budget::new(1));
+        assert_eq!(Budget::new(u32::MAX), Budget::new(1_000_000));
     }
 
     #[test]

@@ -32,14 +32,8 @@ const fn days(n: u32) -> Seconds {
 
 /// Several timeouts in ticks.
 #[inline]
-pub const fn ticks<const N: usize>(spans: &[Seconds; N], hz: u32) -> [u32; N] {
-    let mut ticks = [0; N];
-    let mut i = 0;
-    while i < N {
-        ticks[i] = spans[i].ticks(hz);
-        i += 1;
-    }
-    ticks
+pub fn ticks<const N: usize>(spans: &[Seconds; N], hz: u32) -> [u32; N] {
+    spans.map(|span| span.ticks(hz))
 }
 
 /// TCP, by `enum tcp_conntrack`.
