@@ -597,7 +597,10 @@ mod tests {
     #[test]
     fn unwanted_events_are_not_told() -> Result {
         let net = FakeNet::new()?;
-        let wanted = Masks { conn: 1 << (Event::Mark as u32), expect: 0 };
+        let wanted = Masks {
+            conn: 1 << (Event::Mark as u32),
+            expect: 0,
+        };
         let conn = entry(&net, wanted).ok_or(ENOMEM)?;
         reset(9);
         cache(&conn, Event::Assured);
@@ -637,8 +640,7 @@ mod tests {
         let net = FakeNet::new()?;
         let conn = entry(&net, Masks::ALL).ok_or(ENOMEM)?;
         let missed = || conn.ecache().map_or(!0, Ecache::missed);
-        let (new, reply, mark) =
-            (Event::New.mask(), Event::Reply.mask(), Event::Mark.mask());
+        let (new, reply, mark) = (Event::New.mask(), Event::Reply.mask(), Event::Mark.mask());
         reset(0);
         cache(&conn, Event::New);
         deliver(&conn);
@@ -683,8 +685,7 @@ mod tests {
         const ENTRIES: i32 = 50;
 
         let net = FakeNet::new()?;
-        let mut memory =
-            KBox::<bindings::nf_conntrack_net_ecache>::new_uninit(GFP_KERNEL)?;
+        let mut memory = KBox::<bindings::nf_conntrack_net_ecache>::new_uninit(GFP_KERNEL)?;
         assert!(size_of::<Dying>() == size_of::<bindings::nf_conntrack_net_ecache>());
         // SAFETY: Fresh memory that outlives the entries; nobody queues the work.
         let dying = unsafe {

@@ -121,7 +121,11 @@ mod tests {
         put(&mut bytes, START + 4, &seq.to_be_bytes())?;
         put(&mut bytes, START + 8, &ack.unwrap_or(0).to_be_bytes())?;
         let offset = u8::try_from((20 + options.len()) / 4 * 16)?;
-        put(&mut bytes, START + 12, &[offset, if ack.is_some() { 0x10 } else { 0x02 }])?;
+        put(
+            &mut bytes,
+            START + 12,
+            &[offset, if ack.is_some() { 0x10 } else { 0x02 }],
+        )?;
         put(&mut bytes, START + 20, options)?;
         let bytes = bytes.get_mut(..length).ok_or(EINVAL)?;
         let check = !sum(bytes);

@@ -135,7 +135,10 @@ impl FakePolicy {
             (*this).refcnt.refs.counter = 1;
             policy.0.as_ptr().add(data).cast::<[u32; 2]>().write(ticks);
         }
-        Ok(FakePolicy { policy, _tracker: tracker })
+        Ok(FakePolicy {
+            policy,
+            _tracker: tracker,
+        })
     }
 
     /// The policy.
