@@ -83,3 +83,5 @@ const unsigned int RCT_CONST_CTA_PROTOINFO_MAX_NUMBER = CTA_PROTOINFO_MAX;
 const unsigned int RCT_CONST_CTA_TIMEOUT_TCP_MAX_NUMBER = CTA_TIMEOUT_TCP_MAX;
 const unsigned int RCT_CONST_CTA_TIMEOUT_SCTP_MAX_NUMBER = CTA_TIMEOUT_SCTP_MAX;
 const unsigned int RCT_CONST_CTA_TIMEOUT_UDP_MAX_NUMBER = CTA_TIMEOUT_UDP_MAX;
+/* The bare name is the one of the user API, which bindgen takes to be 100. */
+const unsigned int RCT_CONST_RCT_HZ = HZ;

@@ -9,7 +9,7 @@ use crate::pure::num::Jiffies;
 use crate::pure::num::Jiffies32;
 
 /// Ticks a second.
-pub(crate) const HZ: u32 = bindings::HZ;
+pub(crate) const HZ: u32 = bindings::RCT_HZ;
 
 /// The tick counter.
 #[inline(always)]
