@@ -27,7 +27,7 @@ as_in_header!(
 ///
 /// `net` is a namespace in which the module is set up.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conn_pernet_ecache(
+pub(crate) unsafe extern "C" fn nf_conn_pernet_ecache(
     net: *const bindings::net,
 ) -> *mut bindings::nf_conntrack_net_ecache {
     // SAFETY: By this function's contract.
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn nf_conn_pernet_ecache(
 ///
 /// The caller has a reference to `ct`.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_eventmask_report(
+pub(crate) unsafe extern "C" fn nf_conntrack_eventmask_report(
     eventmask: c_uint,
     ct: *mut bindings::nf_conn,
     portid: u32,
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn nf_conntrack_eventmask_report(
 ///
 /// The caller has a reference to `ct`.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_deliver_cached_events(ct: *mut bindings::nf_conn) {
+pub(crate) unsafe extern "C" fn nf_ct_deliver_cached_events(ct: *mut bindings::nf_conn) {
     // SAFETY: By this function's contract.
     events::deliver(unsafe { Conn::from_raw(ct) });
 }
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn nf_ct_deliver_cached_events(ct: *mut bindings::nf_conn)
 ///
 /// `net` is a namespace, and `nb` stays for a grace period after it was taken out.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_register_notifier(
+pub(crate) unsafe extern "C" fn nf_conntrack_register_notifier(
     net: *mut bindings::net,
     nb: *const bindings::nf_ct_event_notifier,
 ) {
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn nf_conntrack_register_notifier(
 ///
 /// `net` is a namespace.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_unregister_notifier(net: *mut bindings::net) {
+pub(crate) unsafe extern "C" fn nf_conntrack_unregister_notifier(net: *mut bindings::net) {
     // SAFETY: By this function's contract.
     events::unregister(unsafe { Net::from_raw(net) });
 }
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn nf_conntrack_unregister_notifier(net: *mut bindings::ne
 ///
 /// As for `nf_ct_ext_add()`.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_ecache_ext_add(
+pub(crate) unsafe extern "C" fn nf_ct_ecache_ext_add(
     ct: *mut bindings::nf_conn,
     ctmask: u16,
     expmask: u16,

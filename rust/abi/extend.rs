@@ -25,7 +25,7 @@ as_in_header!(nf_ct_ext_add, nf_ct_acct_add);
 ///
 /// `ct` is an entry or template that is the caller's alone.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_ext_add(
+pub(crate) unsafe extern "C" fn nf_ct_ext_add(
     ct: *mut bindings::nf_conn,
     id: bindings::nf_ct_ext_id,
     gfp: bindings::gfp_t,
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn nf_ct_ext_add(
 ///
 /// The caller has a reference to `ct`.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_acct_add(
+pub(crate) unsafe extern "C" fn nf_ct_acct_add(
     ct: *mut bindings::nf_conn,
     dir: u32,
     packets: c_uint,

@@ -29,7 +29,7 @@ fn errno(result: Result) -> c_int {
 ///
 /// The caller has a reference to `ct`; `data`, and `mask` unless null, are that many words.
 #[no_mangle]
-pub unsafe extern "C" fn nf_connlabels_replace(
+pub(crate) unsafe extern "C" fn nf_connlabels_replace(
     ct: *mut bindings::nf_conn,
     data: *const u32,
     mask: *const u32,
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn nf_connlabels_replace(
 ///
 /// `net` is a namespace.
 #[no_mangle]
-pub unsafe extern "C" fn nf_connlabels_get(net: *mut bindings::net, bit: c_uint) -> c_int {
+pub(crate) unsafe extern "C" fn nf_connlabels_get(net: *mut bindings::net, bit: c_uint) -> c_int {
     // SAFETY: By this function's contract.
     errno(labels::get(unsafe { Net::from_raw(net) }, bit))
 }
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn nf_connlabels_get(net: *mut bindings::net, bit: c_uint)
 ///
 /// `net` is a namespace.
 #[no_mangle]
-pub unsafe extern "C" fn nf_connlabels_put(net: *mut bindings::net) {
+pub(crate) unsafe extern "C" fn nf_connlabels_put(net: *mut bindings::net) {
     // SAFETY: By this function's contract.
     labels::put(unsafe { Net::from_raw(net) });
 }

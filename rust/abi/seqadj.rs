@@ -36,7 +36,7 @@ fn dir_of(info: bindings::ip_conntrack_info) -> Dir {
 ///
 /// The caller has a reference to `ct`, and does not hold its lock.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_seqadj_init(
+pub(crate) unsafe extern "C" fn nf_ct_seqadj_init(
     ct: *mut bindings::nf_conn,
     ctinfo: bindings::ip_conntrack_info,
     off: i32,
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn nf_ct_seqadj_init(
 ///
 /// As for [`nf_ct_seqadj_init`].
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_seqadj_set(
+pub(crate) unsafe extern "C" fn nf_ct_seqadj_set(
     ct: *mut bindings::nf_conn,
     ctinfo: bindings::ip_conntrack_info,
     seq: bindings::__be32,
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn nf_ct_seqadj_set(
 /// As for [`nf_ct_seqadj_init`]; if the connection is TCP, the packet is TCP over IPv4 with both
 /// headers in its linear part.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_tcp_seqadj_set(
+pub(crate) unsafe extern "C" fn nf_ct_tcp_seqadj_set(
     skb: *mut bindings::sk_buff,
     ct: *mut bindings::nf_conn,
     ctinfo: bindings::ip_conntrack_info,
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn nf_ct_tcp_seqadj_set(
 ///
 /// As for [`nf_ct_seqadj_init`]; the packet is the caller's, its TCP header at `protoff`.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_seq_adjust(
+pub(crate) unsafe extern "C" fn nf_ct_seq_adjust(
     skb: *mut bindings::sk_buff,
     ct: *mut bindings::nf_conn,
     ctinfo: bindings::ip_conntrack_info,
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn nf_ct_seq_adjust(
 ///
 /// The caller has a reference to `ct`.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_seq_offset(
+pub(crate) unsafe extern "C" fn nf_ct_seq_offset(
     ct: *const bindings::nf_conn,
     dir: bindings::ip_conntrack_dir,
     seq: u32,

@@ -22,7 +22,7 @@ as_in_header!(nf_ct_untimeout, nf_ct_set_timeout, nf_ct_destroy_timeout);
 ///
 /// `net` is a namespace in which the module is set up. `timeout` is not looked into.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_untimeout(
+pub(crate) unsafe extern "C" fn nf_ct_untimeout(
     net: *mut bindings::net,
     timeout: *mut bindings::nf_ct_timeout,
 ) {
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn nf_ct_untimeout(
 ///
 /// `net` is a namespace, `ct` a template that is the caller's alone, `timeout_name` a C string.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_set_timeout(
+pub(crate) unsafe extern "C" fn nf_ct_set_timeout(
     net: *mut bindings::net,
     ct: *mut bindings::nf_conn,
     l3num: u8,
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn nf_ct_set_timeout(
 ///
 /// `ct` is a template that nobody uses any more.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_destroy_timeout(ct: *mut bindings::nf_conn) {
+pub(crate) unsafe extern "C" fn nf_ct_destroy_timeout(ct: *mut bindings::nf_conn) {
     // SAFETY: By this function's contract.
     timeout::destroy(unsafe { Conn::from_raw(ct) });
 }

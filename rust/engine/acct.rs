@@ -9,7 +9,6 @@ use crate::bindings;
 use crate::engine::ext;
 use crate::linux::conn::Conn;
 use crate::linux::gfp::Gfp;
-use crate::linux::net::Net;
 use crate::pure::num::Dir;
 
 /// Has a new entry count, if its namespace wants that. Without memory it does not.
@@ -38,11 +37,6 @@ pub(crate) fn merge(winner: &Conn, dir: Dir, loser: &Conn) {
     }
 }
 
-/// The setting that a new namespace begins with (module parameter `acct`).
-pub(crate) fn init_net(net: &Net, on: bool) {
-    net.set_counts(on);
-}
-
 #[cfg(CONFIG_KUNIT = "y")]
 #[kernel::prelude::kunit_tests(nf_conntrack_acct)]
 mod tests {
@@ -59,7 +53,7 @@ mod tests {
         update(&conn, Dir::Original, 1, 1);
         add_ext(&conn, Gfp::KERNEL);
         assert!(conn.acct().is_none());
-        init_net(&net, true);
+        net.set_counts(true);
         for conn in [&conn, &loser] {
             add_ext(conn, Gfp::KERNEL);
         }

@@ -37,6 +37,7 @@ use crate::linux::warn;
 /// What happened to a connection; the numbers are user API (`enum ip_conntrack_events`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
+#[allow(dead_code)] // Other modules make the rest of them.
 pub(crate) enum Event {
     /// Confirmed.
     New = bindings::ip_conntrack_events_IPCT_NEW,
@@ -240,16 +241,11 @@ const fn still_missed(old: u32, events: u32, missed: u32, told: bool) -> u32 {
     }
 }
 
-/// Tells the listener at once about an event that `portid` asked for
-/// (`nf_conntrack_event_report`).
+/// Tells the listener at once about events that `portid` asked for, a bit each
+/// (`nf_conntrack_eventmask_report`).
 ///
-/// Errors: what the listener says; the event is kept as missed. CONTEXT: no lock of the module
+/// Errors: what the listener says; the events are kept as missed. CONTEXT: no lock of the module
 /// held.
-pub(crate) fn report(conn: &Conn, event: Event, portid: u32, report: bool) -> Result {
-    report_mask(conn, event.mask(), portid, report)
-}
-
-/// As [`report()`], for several, a bit each (`nf_conntrack_eventmask_report`).
 pub(crate) fn report_mask(conn: &Conn, events: u32, portid: u32, report: bool) -> Result {
     if !conn.is_confirmed() {
         return Ok(());
@@ -622,7 +618,7 @@ mod tests {
         conn.clear_bit(Bit::Confirmed);
         cache(&conn, Event::New);
         deliver(&conn);
-        assert!(report(&conn, Event::Mark, 0, false).is_ok());
+        assert!(report_mask(&conn, Event::Mark.mask(), 0, false).is_ok());
         assert_eq!(heard(), (0, 0));
         conn.set_bit(Bit::Confirmed);
         conn.set_bit(Bit::Dying);
@@ -659,7 +655,7 @@ mod tests {
         assert_eq!(heard(), (1, new | reply | mark));
         assert_eq!(missed(), 0);
         // What somebody asked for is kept likewise.
-        assert!(report(&conn, Event::Mark, 3, true).is_err());
+        assert!(report_mask(&conn, Event::Mark.mask(), 3, true).is_err());
         assert_eq!(missed(), mark);
         Ok(())
     }
@@ -669,7 +665,7 @@ mod tests {
         let net = FakeNet::new()?;
         let conn = entry(&net, Masks::ALL).ok_or(ENOMEM)?;
         reset(0);
-        assert!(report(&conn, Event::Mark, 0, false).is_err());
+        assert!(report_mask(&conn, Event::Mark.mask(), 0, false).is_err());
         assert!(report_destroy(&conn, 42, true).is_err());
         assert_eq!(conn.ecache().map_or(0, Ecache::remover), 42);
         reset(1);

@@ -10,7 +10,6 @@ use crate::engine::ext;
 use crate::linux::acct::ticks_to_ns;
 use crate::linux::conn::Conn;
 use crate::linux::gfp::Gfp;
-use crate::linux::net::Net;
 use crate::linux::time;
 use crate::pure::num::Jiffies32;
 
@@ -48,11 +47,6 @@ fn end(now: u64, left: i32, ns: impl FnOnce(u32) -> u64) -> u64 {
     }
 }
 
-/// The setting that a new namespace begins with (module parameter `tstamp`).
-pub(crate) fn init_net(net: &Net, on: bool) {
-    net.set_keeps_times(on);
-}
-
 #[cfg(CONFIG_KUNIT = "y")]
 #[kernel::prelude::kunit_tests(nf_conntrack_timestamp)]
 mod tests {
@@ -77,7 +71,7 @@ mod tests {
         add_ext(&conn, Gfp::KERNEL);
         start(&conn);
         assert!(conn.times().is_none());
-        init_net(&net, true);
+        net.set_keeps_times(true);
         add_ext(&conn, Gfp::KERNEL);
         start(&conn);
         conn.set_timeout(time::now().plus(100 * time::HZ).0);

@@ -84,24 +84,26 @@ impl Acct<'_> {
 
 impl Times<'_> {
     /// The time of birth, in nanoseconds since the epoch.
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn start(self) -> u64 {
         // SAFETY: Valid while the entry is.
         unsafe { read_once(&raw const (*self.raw.as_ptr()).start) }
     }
 
-    /// Sets it.
+    /// Sets the time of birth, in nanoseconds since the epoch.
     pub(crate) fn set_start(self, ns: u64) {
         // SAFETY: Valid while the entry is.
         unsafe { write_once(&raw mut (*self.raw.as_ptr()).start, ns) };
     }
 
     /// The time of death, likewise.
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn stop(self) -> u64 {
         // SAFETY: Valid while the entry is.
         unsafe { read_once(&raw const (*self.raw.as_ptr()).stop) }
     }
 
-    /// Sets it.
+    /// Sets the time of death, likewise.
     pub(crate) fn set_stop(self, ns: u64) {
         // SAFETY: Valid while the entry is.
         unsafe { write_once(&raw mut (*self.raw.as_ptr()).stop, ns) };
@@ -123,6 +125,7 @@ impl Net {
     }
 
     /// Says whether new entries count.
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn set_counts(&self, on: bool) {
         // SAFETY: As in `counts`.
         unsafe { write_once(&raw mut (*self.ct()).sysctl_acct, u8::from(on)) };
@@ -136,6 +139,7 @@ impl Net {
     }
 
     /// Says whether new entries keep their times.
+    #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn set_keeps_times(&self, on: bool) {
         // SAFETY: As in `counts`.
         unsafe { write_once(&raw mut (*self.ct()).sysctl_tstamp, u8::from(on)) };
