@@ -275,3 +275,72 @@ fn end_call(control: &Conn, mut tuple: Tuple) {
         expect::withdraw(&expected);
     }
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(nf_conntrack_gre_keymap)]
+mod tests {
+    use kernel::prelude::*;
+
+    use super::*;
+    use crate::linux::fake::expect::Home;
+    use crate::pure::status::Bit;
+    use crate::pure::tuple::l3;
+    use crate::pure::tuple::Addr;
+    use crate::pure::tuple::Destination;
+    use crate::pure::tuple::Source;
+
+    fn gre(src: u16, dst: u16) -> Tuple {
+        Tuple {
+            src: Source {
+                addr: Addr::v4([192, 0, 2, 1]),
+                id: src,
+                l3: l3::IPV4,
+            },
+            dst: Destination {
+                addr: Addr::v4([192, 0, 2, 2]),
+                id: dst,
+                proto: proto::GRE,
+                dir: 0,
+            },
+        }
+    }
+
+    #[test]
+    fn keys_are_found_while_the_call_lasts() -> Result {
+        let home = Home::new()?;
+        init_net(&home);
+        let control = home.master().ok_or(ENOMEM)?;
+        let there = gre(1, 2);
+        let back = there.invert().ok_or(EINVAL)?;
+        assert_eq!(lookup(&home, &gre(0, 2)), 0);
+        assert!(add(&control, &there, &back));
+        assert_eq!(lookup(&home, &gre(0, 2)), 1);
+        assert_eq!(lookup(&home, &back.with_ids(0, 1)), 2);
+        assert_eq!(lookup(&home, &gre(0, 3)), 0);
+        assert_eq!(lookup(&home, &gre(0, 1)), 0);
+        // The same once more is fine, others are not.
+        assert!(add(&control, &there, &back));
+        assert!(!add(&control, &gre(1, 3), &back));
+        assert!(!add(&control, &there, &gre(7, 8)));
+        assert_eq!(lookup(&home, &gre(0, 3)), 0);
+        forget(&control);
+        forget(&control);
+        assert!(is_empty(&home));
+        assert_eq!(lookup(&home, &gre(0, 2)), 0);
+        assert!(add(&control, &gre(1, 3), &back));
+        forget(&control);
+        Ok(())
+    }
+
+    #[test]
+    fn who_ends_remembers_nothing() -> Result {
+        let home = Home::new()?;
+        init_net(&home);
+        let (control, bare) = (home.master().ok_or(ENOMEM)?, home.conn().ok_or(ENOMEM)?);
+        assert!(!add(&bare, &gre(1, 2), &gre(2, 1)));
+        control.set_bit(Bit::Dying);
+        assert!(!add(&control, &gre(1, 2), &gre(2, 1)));
+        assert!(is_empty(&home));
+        Ok(())
+    }
+}

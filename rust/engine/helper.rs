@@ -534,3 +534,192 @@ pub(crate) fn callback_by_address(wanted: usize, rcu: Held<'_>) -> Option<NonNul
 fn address(function: Option<ExpectFn>) -> usize {
     function.map_or(0, |function| function as usize)
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(nf_conntrack_helper)]
+mod tests {
+    use core::mem::size_of;
+
+    use super::*;
+    use crate::linux::fake::expect::helper as new_helper;
+    use crate::linux::fake::expect::Home;
+    use crate::linux::once::read_once;
+
+    const TCP: u8 = 6;
+    const V4: u16 = 2;
+    const V6: u16 = 10;
+
+    type Slot = *mut bindings::nf_conntrack_helper;
+
+    /// A template for `family`, to be copied.
+    fn template(name: &[u8], family: u8, most: u32) -> Option<HelperRef> {
+        let helper = new_helper(name, most, 1)?;
+        // SAFETY: The test's own.
+        unsafe {
+            (*helper.as_ptr()).nfproto = family;
+            (*helper.as_ptr()).l4proto = TCP;
+        }
+        Some(helper)
+    }
+
+    fn register_one(template: &Helper, slot: &mut Slot) -> Result {
+        // SAFETY: Both are the test's own.
+        unsafe { register_copy(template.as_ptr(), slot) }
+    }
+
+    fn is_found(name: &CStr, l3: u16) -> bool {
+        let guard = rcu::read_lock();
+        find(name, l3, TCP, Held::by(&guard)).is_some()
+    }
+
+    fn references(helper: &Helper) -> i32 {
+        // SAFETY: A word that is read whole.
+        unsafe { read_once(&raw const (*helper.as_ptr()).ct_refcnt.refs.counter) }
+    }
+
+    #[test]
+    fn copies_are_found_by_name_and_kind() -> Result {
+        let helper = template(b"kunit-1", 2, 0).ok_or(ENOMEM)?;
+        let mut slot: Slot = core::ptr::null_mut();
+        register_one(&helper, &mut slot)?;
+        let same = slot == helper.as_ptr();
+        // SAFETY: Registered.
+        let copy = unsafe { Helper::from_raw(slot) };
+        let most = copy.policy(0).map(|policy| policy.most);
+        let found = [
+            is_found(c"kunit-1", V4),
+            is_found(c"kunit-1", V6),
+            is_found(c"kunit-2", V4),
+        ];
+        let mut second: Slot = core::ptr::null_mut();
+        let again = register_one(&helper, &mut second);
+        // SAFETY: Registered.
+        unsafe { unregister(copy) };
+        assert!(!same);
+        assert_eq!(most, Some(255));
+        assert_eq!(found, [true, false, false]);
+        assert_eq!(again, Err(EBUSY));
+        assert!(second.is_null());
+        assert!(!is_found(c"kunit-1", V4));
+        Ok(())
+    }
+
+    #[test]
+    fn limits_are_checked() -> Result {
+        let helper = template(b"kunit-3", 2, 256).ok_or(ENOMEM)?;
+        let mut slot: Slot = core::ptr::null_mut();
+        let result = register_one(&helper, &mut slot);
+        assert_eq!(result, Err(EINVAL));
+        assert!(slot.is_null());
+        assert!(!is_found(c"kunit-3", V4));
+        Ok(())
+    }
+
+    #[test]
+    fn arrays_come_together_or_not_at_all() -> Result {
+        let (v4, v6) = (
+            template(b"kunit-4", 2, 1).ok_or(ENOMEM)?,
+            template(b"kunit-4", 10, 1).ok_or(ENOMEM)?,
+        );
+        let size = size_of::<bindings::nf_conntrack_helper>();
+        // SAFETY: Room for three, freed below.
+        let all = unsafe { bindings::rct_kzalloc(3 * size, Gfp::KERNEL.0) };
+        let all = all.cast::<bindings::nf_conntrack_helper>();
+        if all.is_null() {
+            return Err(ENOMEM);
+        }
+        let mut slots: [Slot; 3] = [core::ptr::null_mut(); 3];
+        // SAFETY: Arrays of three, of which two and three are used. The third one is the first
+        // once more.
+        let (good, bad) = unsafe {
+            all.copy_from_nonoverlapping(v4.as_ptr(), 1);
+            all.add(1).copy_from_nonoverlapping(v6.as_ptr(), 1);
+            all.add(2).copy_from_nonoverlapping(v4.as_ptr(), 1);
+            let good = register_copies(all, slots.as_mut_ptr(), 2);
+            let found = [is_found(c"kunit-4", V4), is_found(c"kunit-4", V6)];
+            if good.is_ok() {
+                unregister_all(slots.as_mut_ptr(), 2);
+            }
+            (
+                good.map(|()| found),
+                register_copies(all, slots.as_mut_ptr(), 3),
+            )
+        };
+        // SAFETY: Ours.
+        unsafe { bindings::kfree(all.cast()) };
+        assert_eq!(good, Ok([true, true]));
+        assert_eq!(bad, Err(EBUSY));
+        assert_eq!(slots.map(|slot| slot.is_null()), [true; 3]);
+        assert!(!is_found(c"kunit-4", V4) && !is_found(c"kunit-4", V6));
+        Ok(())
+    }
+
+    #[test]
+    fn who_gets_the_helper_of_a_template() -> Result {
+        let home = Home::new()?;
+        let (template, bare) = (home.master().ok_or(ENOMEM)?, home.conn().ok_or(ENOMEM)?);
+        let helper = new_helper(b"test", 1, 1).ok_or(ENOMEM)?;
+        let new = || home.conn().ok_or(ENOMEM);
+        // The template has none.
+        let conn = new()?;
+        assert_eq!(try_assign(&conn, &bare, Gfp::KERNEL), Ok(()));
+        assert_eq!(try_assign(&conn, &template, Gfp::KERNEL), Ok(()));
+        assert_eq!((has_ext(&conn), assigned(&conn)), (false, false));
+        // It has one.
+        template
+            .help()
+            .ok_or(EINVAL)?
+            .set_helper(helper.get().ok_or(EINVAL)?);
+        assert_eq!(references(&helper), 2);
+        assert_eq!(try_assign(&conn, &template, Gfp::KERNEL), Ok(()));
+        assert_eq!(
+            (has_ext(&conn), assigned(&conn), references(&helper)),
+            (true, true, 3)
+        );
+        assert!(conn.has(Status::HELPER));
+        // A rule gave the connection none, on purpose.
+        let decided = home.master().ok_or(ENOMEM)?;
+        assert_eq!(try_assign(&decided, &template, Gfp::KERNEL), Ok(()));
+        assert_eq!((assigned(&decided), references(&helper)), (false, 3));
+        put(&conn);
+        put(&template);
+        assert_eq!((assigned(&conn), references(&helper)), (false, 1));
+        Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// None.
+    unsafe extern "C" fn callback(
+        _: *mut bindings::nf_conn,
+        _: *mut bindings::nf_conntrack_expect,
+    ) {
+    }
+
+    #[test]
+    fn callbacks_have_names() {
+        let mut entry = Callback {
+            name: c"kunit-callback".as_char_ptr(),
+            expectfn: Some(callback),
+            ..Default::default()
+        };
+        let node = NonNull::from(&mut entry);
+        // SAFETY: In no other list, and taken out before it goes.
+        unsafe { add_callback(node) };
+        let (by_name, by_address, unknown) = {
+            let guard = rcu::read_lock();
+            let rcu = Held::by(&guard);
+            (
+                callback_by_name(c"kunit-callback", rcu),
+                callback_by_address(callback as usize, rcu),
+                callback_by_name(c"kunit-other", rcu),
+            )
+        };
+        // SAFETY: Added above; nobody looks at it after the grace period.
+        unsafe {
+            remove_callback(node);
+            bindings::synchronize_rcu();
+        }
+        assert!(by_name == Some(node) && by_address == Some(node) && unknown.is_none());
+    }
+}

@@ -5,6 +5,8 @@
 //! They have what the tests need and nothing else: a namespace that the module is not set up in,
 //! entries that are in no table, packets without a device.
 
+pub(crate) mod expect;
+
 use core::mem::offset_of;
 use core::mem::size_of;
 use core::ops::Deref;
