@@ -14,6 +14,7 @@ use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
 
+use crate::abi::core::nf_confirm;
 use crate::bindings;
 use crate::datapath;
 use crate::engine::table;
@@ -21,14 +22,12 @@ use crate::linux::hooks;
 use crate::linux::hooks::hook;
 use crate::linux::hooks::Defrag;
 use crate::linux::hooks::ForeignHooks;
-use crate::linux::hooks::Hook;
 use crate::linux::hooks::Hooks;
 use crate::linux::lock::BhOff;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
-use crate::linux::skb::HookState;
-use crate::linux::skb::Skb;
+use crate::linux::verdict::Verdict;
 use crate::linux::warn;
 use crate::pure::tuple::proto;
 
@@ -47,41 +46,34 @@ pub(crate) unsafe fn init() {
     unsafe { USERS.init() };
 }
 
-/// Looks a packet's connection up, or begins one.
-struct Track;
-
-impl Hook for Track {
-    #[inline(always)]
-    fn run(skb: &Skb, state: HookState<'_>) -> u32 {
-        datapath::track(skb, state).0
+hooks::functions! {
+    /// A packet comes in: its connection is looked up, or begun.
+    fn ipv4_conntrack_in(skb, state) {
+        datapath::track(skb, state)
     }
-}
 
-/// As [`Track`], for packets of this machine. IPv4 sends fragments here if a socket wants its
-/// packets not to be put together (`IP_NODEFRAG`); those pass.
-struct TrackLocal;
-
-impl Hook for TrackLocal {
-    #[inline(always)]
-    fn run(skb: &Skb, state: HookState<'_>) -> u32 {
+    /// As [`ipv4_conntrack_in`], for packets of this machine. Fragments come here if a socket wants
+    /// its packets not to be put together (`IP_NODEFRAG`); those pass.
+    fn ipv4_conntrack_local(skb, state) {
         if skb.is_fragment_v4() {
             // What is not tracked has no wishes either: later rules shall not see any.
             if skb.conn().is_some_and(|conn| conn.is_template()) {
                 drop(skb.detach());
             }
-            return bindings::NF_ACCEPT;
+            Verdict::ACCEPT
+        } else {
+            datapath::track(skb, state)
         }
-        datapath::track(skb, state).0
     }
-}
 
-/// Takes a packet's new connection into the table: the packet got through.
-struct Confirm;
+    /// As [`ipv4_conntrack_in`].
+    fn ipv6_conntrack_in(skb, state) {
+        datapath::track(skb, state)
+    }
 
-impl Hook for Confirm {
-    #[inline(always)]
-    fn run(skb: &Skb, state: HookState<'_>) -> u32 {
-        datapath::leave(skb, state).0
+    /// As [`ipv4_conntrack_in`], for packets of this machine.
+    fn ipv6_conntrack_local(skb, state) {
+        datapath::track(skb, state)
     }
 }
 
@@ -102,18 +94,19 @@ const EARLY_V6: i32 = bindings::nf_ip6_hook_priorities_NF_IP6_PRI_CONNTRACK;
 const LAST: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK_CONFIRM;
 const LAST_V6: i32 = bindings::nf_ip6_hook_priorities_NF_IP6_PRI_LAST;
 
+// `nf_confirm` takes a packet's new connection into the table: the packet got through.
 static HOOKS_V4: Hooks<4> = Hooks::new([
-    hook::<Track>(IPV4, PRE_ROUTING, EARLY),
-    hook::<TrackLocal>(IPV4, LOCAL_OUT, EARLY),
-    hook::<Confirm>(IPV4, POST_ROUTING, LAST),
-    hook::<Confirm>(IPV4, LOCAL_IN, LAST),
+    hook(ipv4_conntrack_in, IPV4, PRE_ROUTING, EARLY),
+    hook(ipv4_conntrack_local, IPV4, LOCAL_OUT, EARLY),
+    hook(nf_confirm, IPV4, POST_ROUTING, LAST),
+    hook(nf_confirm, IPV4, LOCAL_IN, LAST),
 ]);
 
 static HOOKS_V6: Hooks<4> = Hooks::new([
-    hook::<Track>(IPV6, PRE_ROUTING, EARLY_V6),
-    hook::<Track>(IPV6, LOCAL_OUT, EARLY_V6),
-    hook::<Confirm>(IPV6, POST_ROUTING, LAST_V6),
-    hook::<Confirm>(IPV6, LOCAL_IN, LAST_V6 - 1),
+    hook(ipv6_conntrack_in, IPV6, PRE_ROUTING, EARLY_V6),
+    hook(ipv6_conntrack_local, IPV6, LOCAL_OUT, EARLY_V6),
+    hook(nf_confirm, IPV6, POST_ROUTING, LAST_V6),
+    hook(nf_confirm, IPV6, LOCAL_IN, LAST_V6 - 1),
 ]);
 
 /// A family with hooks of its own.

@@ -12,24 +12,55 @@ use kernel::prelude::*;
 
 use crate::bindings;
 use crate::linux::net::Net;
-use crate::linux::skb::HookState;
 use crate::linux::skb::Skb;
 
-/// A function that packets pass.
-pub(crate) trait Hook {
-    /// What becomes of the packet (`NF_ACCEPT`, `NF_DROP` and so on). CONTEXT: bottom halves may
-    /// be on or off; inside an RCU read-side section.
-    fn run(skb: &Skb, state: HookState<'_>) -> u32;
-}
+/// A function that packets pass, as netfilter calls it.
+pub(crate) type Function = unsafe extern "C" fn(
+    *mut c_void,
+    *mut bindings::sk_buff,
+    *const bindings::nf_hook_state,
+) -> c_uint;
 
-unsafe extern "C" fn run<H: Hook>(
-    _private: *mut c_void,
-    skb: *mut bindings::sk_buff,
-    state: *const bindings::nf_hook_state,
-) -> c_uint {
-    // SAFETY: Netfilter calls with a packet that is this CPU's and a state, for the call.
-    unsafe { H::run(Skb::from_raw(skb), HookState::from_raw(state)) }
+/// Functions for packets to pass, by the names that `nft list hooks` shows.
+///
+/// CONTEXT: bottom halves may be on or off; inside an RCU read-side section.
+macro_rules! functions {
+    ($($(#[$doc:meta])* fn $name:ident($skb:ident, $state:ident) $body:block)+) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// # Safety
+            ///
+            /// Called by netfilter with a packet that is this CPU's, and with where it is.
+            #[no_mangle]
+            unsafe extern "C" fn $name(
+                _private: *mut kernel::ffi::c_void,
+                skb: *mut $crate::bindings::sk_buff,
+                state: *const $crate::bindings::nf_hook_state,
+            ) -> kernel::ffi::c_uint {
+                // Like functions are made one by the compiler, unless they differ: the name in here
+                // keeps each its own address, by which it is shown.
+                // SAFETY: A comment for the assembler.
+                unsafe {
+                    core::arch::asm!(
+                        concat!("/* ", stringify!($name), " */"),
+                        options(nomem, nostack, preserves_flags)
+                    )
+                };
+                // SAFETY: By this function's contract.
+                let ($skb, $state) = unsafe {
+                    (
+                        $crate::linux::skb::Skb::from_raw(skb),
+                        $crate::linux::skb::HookState::from_raw(state),
+                    )
+                };
+                let verdict: $crate::linux::verdict::Verdict = $body;
+                verdict.0
+            }
+        )+
+    };
 }
+pub(crate) use functions;
 
 /// Hooks that are registered together.
 pub(crate) struct Hooks<const N: usize>([bindings::nf_hook_ops; N]);
@@ -37,15 +68,17 @@ pub(crate) struct Hooks<const N: usize>([bindings::nf_hook_ops; N]);
 // SAFETY: Never written; netfilter takes it as a constant.
 unsafe impl<const N: usize> Sync for Hooks<N> {}
 
-/// The hook that runs `H` for packets of `family` at `hook`, in ascending order of `priority`.
-pub(crate) const fn hook<H: Hook>(
+/// The hook that runs `function` for packets of `family` at `hook`, in ascending order of
+/// `priority`.
+pub(crate) const fn hook(
+    function: Function,
     family: u8,
     hook: bindings::nf_inet_hooks,
     priority: c_int,
 ) -> bindings::nf_hook_ops {
     // SAFETY: Zeros are valid: numbers, and pointers that may be null.
     let mut ops: bindings::nf_hook_ops = unsafe { zeroed() };
-    ops.hook = Some(run::<H>);
+    ops.hook = Some(function);
     ops.pf = family;
     ops.hooknum = hook;
     ops.priority = priority;
