@@ -57,6 +57,12 @@ void rct_log_timeout_l4(const char *name, unsigned int number)
 			    name, 4, number);
 }
 
+/* Lockdep tells works apart by where they are initialised. */
+void rct_init_redelivery(struct delayed_work *work, work_func_t func)
+{
+	INIT_DELAYED_WORK(work, func);
+}
+
 bool rct_schedule_delayed_work(struct delayed_work *work, unsigned long delay)
 {
 	return schedule_delayed_work(work, delay);

@@ -334,7 +334,7 @@ impl Dying {
         // SAFETY: By this function's contract.
         unsafe {
             let raw = self.as_ptr();
-            bindings::rct_init_delayed_work(&raw mut (*raw).dwork, Some(work));
+            bindings::rct_init_redelivery(&raw mut (*raw).dwork, Some(work));
             (*raw).dying_list.first = end();
             bindings::rct_dying_lock_init(&raw mut (*raw).dying_lock);
         }
