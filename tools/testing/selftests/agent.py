@@ -12,6 +12,7 @@ A test starts one agent and writes commands; each is answered by one line, `ok
   inject NS DEV MAC PROTO key=value...
   exchange CLIENT SERVER BYTES        scan NS ADDR FIRST LAST
   inject-many NS DEV MAC COUNT [FIRST]
+  queue NAME NS NUMBER    queue-get NAME    queue-let NAME [drop]    queue-close NAME
 """
 
 import os
@@ -19,12 +20,14 @@ import select
 import socket
 import struct
 import sys
+import urllib.parse
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import packets  # noqa: E402
 
 sockets = {}
 wires = {}
+queues = {}
 WAIT = 5 * int(os.environ.get("SLOW", "1"))
 
 
@@ -88,8 +91,18 @@ def send(name, data):
     sockets[name].sendall(data.encode())
 
 
+def send_quoted(name, data):
+    """Sends DATA with %XX for what a word cannot hold."""
+    sockets[name].sendall(urllib.parse.unquote_to_bytes(data))
+
+
 def recv(name):
     return sockets[name].recv(65536).decode(errors="replace")
+
+
+def recv_quoted(name):
+    """Receives, and says %XX for what would end the line."""
+    return urllib.parse.quote(sockets[name].recv(65536), safe=" ,()|.")
 
 
 def exchange(client, server, count):
@@ -158,6 +171,49 @@ def scan(ns, addr, first, last):
                 pass
         sock.close()
     return "open " + ",".join(map(str, found))
+
+
+def attributes(data):
+    """Netlink attributes of DATA as a dict."""
+    found, at = {}, 0
+    while at + 4 <= len(data):
+        size, kind = struct.unpack("=HH", data[at:at + 4])
+        found[kind & 0x3FFF] = data[at + 4:at + size]
+        at += max(4, (size + 3) & ~3)
+    return found
+
+
+def queue_message(sock, number, kind, attrs):
+    body = b"".join(struct.pack("=HH", 4 + len(v), k) + v + b"\0" * (-len(v) % 4) for k, v in attrs)
+    sock.send(struct.pack("=IHHII", 20 + len(body), 3 << 8 | kind, 1, 0, 0) + struct.pack("!BBH", 0, 0, number) + body)
+
+
+def queue(name, ns, number):
+    """Receives the packets that rules send to queue NUMBER and keeps them."""
+    sock = make(ns, socket.AF_NETLINK, socket.SOCK_RAW, 12)
+    sock.bind((0, 0))
+    queue_message(sock, int(number), 2, [(1, struct.pack("!BBH", 1, 0, 0))])
+    queue_message(sock, int(number), 2, [(2, struct.pack("!IB", 0, 1))])
+    queues[name] = (sock, int(number), [])
+
+
+def queue_get(name):
+    sock, _, held = queues[name]
+    while True:
+        data = sock.recv(65536)
+        if struct.unpack("=H", data[4:6])[0] == 3 << 8:
+            held.append(attributes(data[20:])[1][:4])
+            return len(held)
+
+
+def queue_let(name, verdict="accept"):
+    """The oldest packet goes on, or is dropped."""
+    sock, number, held = queues[name]
+    queue_message(sock, number, 1, [(2, struct.pack("!I", 1 if verdict == "accept" else 0) + held.pop(0))])
+
+
+def queue_close(name):
+    queues.pop(name)[0].close()
 
 
 def build(proto, opts):
@@ -235,8 +291,9 @@ def inject_many(ns, dev, mac, count, first="1"):
 
 COMMANDS = {
     "tcp-listen": tcp_listen, "tcp-connect": tcp_connect, "accept": accept, "udp": udp, "udp-to": udp_to,
-    "send": send, "recv": recv, "exchange": exchange, "close": close, "reset": reset, "ping": ping,
-    "inject": inject, "scan": scan, "inject-many": inject_many,
+    "send": send, "send-quoted": send_quoted, "recv": recv, "recv-quoted": recv_quoted, "exchange": exchange, "close": close, "reset": reset, "ping": ping,
+    "inject": inject, "scan": scan,
+    "queue": queue, "queue-get": queue_get, "queue-let": queue_let, "queue-close": queue_close, "inject-many": inject_many,
 }
 
 

@@ -162,7 +162,7 @@ entries() {
 	in_ns "$ns" conntrack -L "$@" 2>/dev/null | plain
 }
 
-plain_events() { sed -E "s/ id=[0-9]+//; s/ (use|portid)=[0-9]+//g; s/  +/ /g; s/ +$//"; }
+plain_events() { sed -E "s/ id=[0-9]{6,}//g; s/ (use|portid|progname)=[^ ]+//g; s/  +/ /g; s/ +$//"; }
 
 plain() {
 	sed -E 's/^((ipv[46] +[0-9]+ )?[a-z0-9]+ +[0-9]+) [0-9]+ /\1 /; s/ use=[0-9]+//; s/ id=[0-9]{6,}//; s/ +$//; s/  +/ /g' | sort
