@@ -1015,6 +1015,13 @@ mod tests {
                     assert!(step.verdict == refresh(state));
                     assert!(conn.is(state));
                     assert!(step.protoinfo);
+                    // What the answer bears, or what further ones bear.
+                    let tags = match state {
+                        State::Closed => [Tag::ZERO, CLIENT],
+                        State::HeartbeatSent => [SERVER, Tag::ZERO],
+                        _ => [Tag::ZERO, SERVER],
+                    };
+                    assert!(conn.tracking.tag == tags);
                 }
                 None => assert!(step.verdict == Verdict::Invalid),
             }
@@ -1206,6 +1213,10 @@ mod tests {
             let step = conn.send(dir, OTHER, &[plain(Kind::HEARTBEAT)]);
             assert!(step.verdict == Verdict::Pass && step.log.is_none());
             assert_eq!(conn.tracking.flags, HEARTBEAT_TAG_FAILED);
+            // What comes along with it does not keep the entry either.
+            let mut along = Conn::in_state(State::Established);
+            let chunks = [plain(Kind::HEARTBEAT), plain(Kind::SHUTDOWN_ACK)];
+            assert!(along.send(dir, OTHER, &chunks).verdict == Verdict::Pass);
 
             // Not by oneself.
             let mut own = conn;
@@ -1252,6 +1263,15 @@ mod tests {
             assert!(step.verdict == Verdict::Invalid && step.log.is_none());
             assert!(conn.tracking.tag == before.tracking.tag);
         }
+    }
+
+    #[test]
+    fn proved_and_closing_at_once() {
+        let mut conn = Conn::in_state(State::CookieEchoed);
+        let chunks = [plain(Kind::COOKIE_ACK), plain(Kind::SHUTDOWN)];
+        let step = conn.send(REPLY, CLIENT, &chunks);
+        assert!(step.verdict == refresh(State::ShutdownRecd));
+        assert!(step.assured && step.protoinfo);
     }
 
     #[test]

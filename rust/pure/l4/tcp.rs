@@ -934,7 +934,7 @@ mod tests {
     const MINUTE: u32 = 60 * HZ;
     const DAY: u32 = 24 * 60 * MINUTE;
 
-    /// What mainline begins with, in ticks.
+    /// What mainline begins with, in ticks, but for the last one, which there equals the one before.
     const TIMEOUTS: [u32; Slot::COUNT] = [
         2 * MINUTE,
         2 * MINUTE,
@@ -949,7 +949,7 @@ mod tests {
         0,
         0,
         5 * MINUTE,
-        5 * MINUTE,
+        4 * MINUTE,
     ];
 
     /// Numbers at which the two sides begin.
@@ -1102,7 +1102,7 @@ mod tests {
         Verdict::Refresh(TIMEOUTS[Slot::of(state).index()])
     }
 
-    const UNACK: Verdict = Verdict::Refresh(5 * MINUTE);
+    const UNACK: Verdict = Verdict::Refresh(4 * MINUTE);
 
     /// A line of the log.
     struct Text {
@@ -1264,7 +1264,7 @@ mod tests {
             let before = conn.tracking;
 
             let step = conn.send(dir, ACK, 20_000, 101, 10);
-            assert!(step.verdict == INVALID && !step.protoinfo);
+            assert!(step.verdict == INVALID && !step.protoinfo && !step.assured);
             assert!(matches!(step.log, Some(Log::SeqOver(_))));
             let step = conn.send(dir, ACK, 101, 102, 10);
             assert!(step.verdict == INVALID);
@@ -1508,7 +1508,7 @@ mod tests {
         let mut conn = Conn::syn_sent();
         for _ in 0..3 {
             let step = conn.send(ORIGINAL, SYN, 0, 0, 0);
-            assert!(step.verdict == Verdict::Pass && !step.protoinfo && step.log.is_none());
+            assert!(step == Step::pass(None) && !step.protoinfo && !step.assured);
         }
         // The same for another attempt from the same port.
         let step = conn.send(ORIGINAL, SYN, 500_000, 0, 0);
@@ -1592,6 +1592,50 @@ mod tests {
             assert!(step.is_some_and(|step| step.verdict == Verdict::Pass));
             assert!(other.is(state));
         }
+    }
+
+    #[test]
+    fn windows_of_zero_count_as_one() {
+        // Zero would mean that nothing is known.
+        let zero = |flags, seq, ack| Segment {
+            window: 0,
+            ..segment(flags, Seq(seq), Seq(ack), 0)
+        };
+        let mut conn = Conn::NEW;
+        let _ = conn.feed(ORIGINAL, &zero(SYN, 10, 0));
+        assert_eq!(conn.tracking.side(ORIGINAL).max_win, 1);
+        let _ = conn.feed(REPLY, &zero(SYN_ACK, 90, 11));
+        assert_eq!(conn.tracking.side(REPLY).max_win, 1);
+        let _ = conn.feed(ORIGINAL, &zero(ACK, 11, 91));
+        assert!(conn.is(State::Established));
+
+        let mut conn = Conn::busy();
+        let _ = conn.feed(ORIGINAL, &zero(SYN, 10, 0));
+        let _ = conn.feed(REPLY, &segment(SYN_ACK, Seq(90), Seq(11), 0));
+        assert_eq!(conn.tracking.side(ORIGINAL).max_win, 1);
+    }
+
+    #[test]
+    fn notes_about_ignored_segments() {
+        let mut conn = Conn::busy();
+        let acked = conn.tracking.last_ack;
+        let _ = conn.send(REPLY, SYN_ACK, 7_000, 3, 0);
+        let _ = conn.send(ORIGINAL, SYN, 5_000, 9, 20);
+        assert!(conn.tracking.last_is(Kind::Syn));
+        assert!(conn.tracking.last_dir() == ORIGINAL);
+        assert_eq!(conn.tracking.last_seq, Seq(CLIENT).plus(5_000));
+        assert_eq!(conn.tracking.last_end, Seq(CLIENT).plus(5_021));
+        assert_eq!(conn.tracking.last_win, 8_000);
+        assert_eq!(conn.tracking.last_flags, 0);
+        // What was acknowledged matters only if it may be a challenge.
+        assert_eq!(conn.tracking.last_ack, acked);
+    }
+
+    #[test]
+    fn policy_to_begin_with() {
+        let policy = Policy::default();
+        assert!(!policy.liberal && !policy.ignore_invalid_rst);
+        assert_eq!(policy.max_retrans, 3);
     }
 
     #[test]
@@ -1701,7 +1745,7 @@ mod tests {
                 let remembered = conn;
                 let step = conn.send(peer, second, 50_000, 101, 0);
                 let shortened = Verdict::Invalid {
-                    shorten: Some(5 * MINUTE),
+                    shorten: Some(4 * MINUTE),
                 };
                 assert!(step.verdict == shortened);
                 assert!(reads(Some(Log::LoweredTimeout), "lowered timeout to UNACK"));
@@ -1717,7 +1761,7 @@ mod tests {
                         ..fresh.entry
                     },
                     Entry {
-                        remaining: 5 * MINUTE,
+                        remaining: 4 * MINUTE,
                         ..fresh.entry
                     },
                     Entry {
@@ -1731,7 +1775,7 @@ mod tests {
                     assert!(conn.send(peer, second, 50_000, 101, 0).verdict == INVALID);
                 }
                 let mut conn = remembered;
-                conn.entry.remaining = 5 * MINUTE + 1;
+                conn.entry.remaining = 4 * MINUTE + 1;
                 assert!(conn.send(peer, second, 50_000, 101, 0).verdict == shortened);
 
                 // The same side twice, or data: no.
@@ -1854,6 +1898,13 @@ mod tests {
             ..Edit::default()
         });
         assert!(tracking == before);
+        let mut other = tracking;
+        other.edit(&Edit {
+            flags: [None, Some((0xff, flag::WINDOW_SCALE))],
+            scale: shifts,
+            ..Edit::default()
+        });
+        assert_eq!(other.side(REPLY).scale, 0);
         tracking.edit(&Edit {
             state: Some(5),
             flags: [Some((0xff, flag::WINDOW_SCALE | flag::BE_LIBERAL)), None],

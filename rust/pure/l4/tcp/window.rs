@@ -567,6 +567,22 @@ mod tests {
     }
 
     #[test]
+    fn reset_without_a_number() {
+        // The answer to a SYN may have none; any other reset has to.
+        for dir in Dir::BOTH {
+            for state in State::ALL {
+                let mut tracking = connection(dir, 0, 0);
+                tracking.state = state.raw();
+                let reset = segment(Flags::RST.with(Flags::ACK), Seq(0), Seq(SENT), 0);
+                let taken = strictly(&mut tracking, dir, &reset).is_ok();
+                assert!(taken == (state == State::SynSent));
+                let acknowledgement = segment(Flags::ACK, Seq(0), Seq(SENT), 0);
+                assert!(strictly(&mut tracking, dir, &acknowledgement).is_err());
+            }
+        }
+    }
+
+    #[test]
     fn translated_numbers() {
         for dir in Dir::BOTH {
             for offset in [1, -1, 1_000, i32::MAX, i32::MIN] {
@@ -820,6 +836,14 @@ mod tests {
             assert_eq!(sender.end, Seq(SENT + 1));
             assert!((sender.max_win == 1_000) == starts_over);
             assert!((sender.max_end == Seq(SENT + 1)) == starts_over);
+        }
+        // An answer is checked all the same, an opening from the other side has nothing to check.
+        for (flags, passes) in [(Flags::SYN.with(Flags::ACK), false), (Flags::SYN, true)] {
+            let mut tracking = connection(Dir::Reply, 0, 0);
+            tracking.state = State::SynSent.raw();
+            let answer = segment(flags, Seq(SENT), Seq(SENT + 9), 0);
+            assert!(strictly(&mut tracking, Dir::Reply, &answer).is_ok() == passes);
+            assert_eq!(tracking.side(Dir::Reply).max_win, 1_000);
         }
         // Not with a number that was used.
         let mut tracking = connection(Dir::Original, 0, 0);
