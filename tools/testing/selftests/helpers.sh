@@ -20,7 +20,7 @@ table inet t {
 	ct helper tftp { type "tftp" protocol udp; }
 	ct helper pptp { type "pptp" protocol tcp; }
 	ct expectation data { protocol tcp; dport 9876; timeout 1m; size 2; l3proto ip; }
-	ct expectation brief { protocol tcp; dport 9877; timeout 1s; size 2; l3proto ip; }
+	ct expectation brief { protocol tcp; dport 9877; timeout 4s; size 2; l3proto ip; }
 	chain prerouting {
 		type filter hook prerouting priority filter
 		tcp dport 21 ct helper set "ftp"
@@ -48,11 +48,18 @@ expects() { [ "$(expected | wc -l)" = "$1" ]; }
 stats() { for column in expect_new expect_create expect_delete; do printf '%s=%s ' $column "$(stat_sum "$R" $column)"; done; }
 line() { say send-quoted "$1" "${2// /%20}%0d%0a"; }
 
+# Ports are ours: facts must not depend on chance.
+port=20000
+connect() { # NAME NS ADDRESS PORT
+	port=$((port + 1))
+	say tcp-connect "$1" "$2" "$3" "$4" sport=$port
+}
+
 # control NAME ADDRESS [PORT]: a connection with a greeting, as NAME and NAME-server.
 control() {
-	local name=$1 addr=$2 port=${3:-21}
-	say tcp-listen listener "$S" "$addr" "$port"
-	say tcp-connect "$name" "$C" "$addr" "$port"
+	local name=$1 addr=$2 to=${3:-21}
+	say tcp-listen listener "$S" "$addr" "$to"
+	connect "$name" "$C" "$addr" "$to"
 	say accept "$name-server" listener
 	say close listener
 	line "$name-server" "220 hello"
@@ -83,7 +90,7 @@ for family in 4 6; do
 	fact <<<"$(listed -f ipv$family)"
 	zero "$R"
 	say tcp-listen d "$S" $s 40000
-	say tcp-connect e "$C" $s 40000
+	connect e "$C" $s 40000
 	say accept f d
 	is "IPv$family passive: the data connection is related, and not new" "related=1 born=0" "$(counts "$R" | tr ' ' '\n' | sort -r | xargs)"
 	is "IPv$family passive: expected once" "" "$(expected)"
@@ -163,7 +170,7 @@ like "rule: expected, the other way round" "src=10.0.2.2 dst=10.0.1.2 sport=0 dp
 fact <<<"$(expected)"
 zero "$R"
 say tcp-listen d "$C" 10.0.1.2 9876
-say tcp-connect e "$S" 10.0.1.2 9876
+connect e "$S" 10.0.1.2 9876
 say accept f d
 is "rule: related" 1 "$(packets "$R" related)"
 is "rule: used up" "" "$(expected)"
@@ -172,7 +179,7 @@ end a
 flush "$R"
 control a 10.0.2.2 8889
 is "rule: brief one is there" 1 "$(expected | wc -l)"
-ok "rule: and ends by itself" poll 5 expects 0
+ok "rule: and ends by itself" poll 15 expects 0
 end a
 
 # --- TFTP: the answer comes from another port
@@ -218,14 +225,14 @@ like "NAT: the server is told the router's address" 'PORT 10,0,2,1,' "$got"
 fact "$got"
 fact <<<"$(expected)"
 say tcp-listen d "$C" 10.0.1.2 40001
-say tcp-connect e "$S" 10.0.2.1 40001
+connect e "$S" 10.0.2.1 40001
 say accept f d
 say exchange e f 5000
 pass "NAT: the server connects to the client through the router"
 # The lengths differ, so numbers do from here on.
 for x in 1 2 3; do line a "NOOP $x"; say recv-quoted a-server; line a-server "200 $x"; say recv-quoted a; done
 pass "NAT: and the control connection goes on"
-fact "$(entries "$R" -p tcp | sed -E 's/sport=(3[0-9]|4[1-9]|5[0-9]|6[0-9])[0-9]{3}/sport=any/g; s/dport=(3[0-9]|4[1-9]|5[0-9]|6[0-9])[0-9]{3}/dport=any/g')"
+fact "$(entries "$R" -p tcp)"
 for x in d e f; do say close $x; done
 end a
 in_ns "$R" nft delete table ip nat
