@@ -101,7 +101,8 @@ table bridge b { chain c { type filter hook forward priority 0; ct state invalid
 RULES
 	is "held again" 1 "$(users)"
 	ip netns del hooks-b
-	poll 20 eval '[ "$(users)" = 0 ]'
+	unused() { [ "$(users)" = 0 ]; }
+	poll 20 unused
 	is "a namespace's end lets go of it" 0 "$(users)"
 else
 	skip "bridges" "$(head -n1 "$tmp/err")"
@@ -121,9 +122,9 @@ def show(raw):
     if isinstance(raw, str):
         return raw
     port, = struct.unpack(">H", raw[2:4])
-    at = 4 if family == "4" else 8
-    host = socket.inet_ntop(af, raw[at:at + (4 if family == "4" else 16)])
-    return f"{host} {port}, {len(raw)} bytes, rest {raw[8:].hex() if family == chr(52) else raw[4:8].hex() + raw[24:].hex()}"
+    at, end, rest = (4, 8, raw[8:16]) if family == "4" else (8, 24, raw[4:8] + raw[24:28])
+    host = socket.inet_ntop(af, raw[at:end])
+    return f"{host} {port}, {len(raw)} bytes, rest {rest.hex()}"
 print("not connected:", show(ask(socket.socket(af, socket.SOCK_STREAM), size)))
 print("datagrams:", show(ask(socket.socket(af, socket.SOCK_DGRAM), size)))
 listener = socket.create_server((address, port), family=af)
@@ -137,8 +138,8 @@ in_ns "$S" nft -f - <<'RULES'
 table inet n { chain c { type nat hook prerouting priority dstnat; tcp dport 80 redirect to :8080; }; }
 RULES
 for family in 4 6; do
-	[ $family = 4 ] && { to=10.0.2.2 level=0 size=16 any=0.0.0.0; } || { to=2001:db8:2::2 level=41 size=28 any=::; }
-	in_ns "$S" python3 -c "$original" $family $any $level $size 8080 >"$tmp/original" 2>&1 &
+	if [ $family = 4 ]; then to=10.0.2.2 level=0 size=16 any=0.0.0.0; else to=2001:db8:2::2 level=41 size=28 any=::; fi
+	in_ns "$S" python3 -c "$original" "$family" "$any" "$level" "$size" 8080 >"$tmp/original" 2>&1 &
 	pids+=($!)
 	poll 20 grep -q ready "$tmp/original"
 	in_ns "$C" python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], 80), 10).recv(1)' "$to" 2>"$tmp/err"
@@ -155,14 +156,12 @@ size_file=/sys/module/nf_conntrack/parameters/hashsize
 if [ -w $size_file ]; then
 	old=$(cat $size_file)
 	restore() { echo "$old" >$size_file; }
-	set_size() { echo "$1" 2>&1 >$size_file | sed 's/.*: //'; }
 	echo 2048 >$size_file
 	is "hashsize: taken" 2048 "$(cat $size_file)"
 	is "hashsize: the sysctl says the same" 2048 "$(cat /proc/sys/net/netfilter/nf_conntrack_buckets)"
 	for bad in 0 -1 abc 4294967296 4294967295; do
-		set_size "$bad" >/dev/null 2>"$tmp/err" || true
-		is "hashsize: $bad changes nothing" 2048 "$(cat $size_file)"
 		fact "hashsize $bad: $( (echo "$bad" >$size_file) 2>&1 | sed 's/.*: //')"
+		is "hashsize: $bad changes nothing" 2048 "$(cat $size_file)"
 	done
 	refused "hashsize: not from another namespace" ip netns exec "$R" bash -c 'echo 4096 >/sys/module/nf_conntrack/parameters/hashsize'
 	is "and stays" 2048 "$(cat $size_file)"
@@ -174,7 +173,6 @@ else
 fi
 
 # Namespaces end with connections in them, and take them along.
-objects() { awk '$1 == "nf_conntrack" { print $2 }' /proc/slabinfo 2>/dev/null; }
 for i in 1 2 3; do
 	space "hooks-e$i"
 	in_ns "hooks-e$i" nft -f - <<'RULES'
