@@ -65,6 +65,7 @@ struct ctf_file {
 	u16 index;
 	bool started;
 	unsigned long began;		/* jiffies */
+	unsigned long now;		/* likewise, when entries are looked at */
 	unsigned int nknown;
 	struct ctf_known *known;
 	unsigned int nheld;
@@ -207,7 +208,8 @@ static void ctf_copy_tuple(struct ctf_tuple *to,
 	to->l3num = t->src.l3num;
 }
 
-static void ctf_copy_proto(struct ctf_entry *e, const struct nf_conn *ct)
+static void ctf_copy_proto(const struct ctf_file *f, struct ctf_entry *e,
+			   const struct nf_conn *ct)
 {
 	unsigned int i;
 
@@ -248,7 +250,7 @@ static void ctf_copy_proto(struct ctf_entry *e, const struct nf_conn *ct)
 		e->gre.timeout = ct->proto.gre.timeout;
 		break;
 	case IPPROTO_UDP:
-		e->stream = (s32)(u32)(ct->proto.udp.stream_ts - jiffies);
+		e->stream = (s32)(u32)(ct->proto.udp.stream_ts - f->now);
 		break;
 	}
 }
@@ -264,7 +266,7 @@ static void ctf_copy_entry(struct ctf_file *f, struct ctf_entry *e,
 	memset(e, 0, sizeof(*e));
 	e->id = id;
 	e->master = CTF_NO_ENTRY;
-	e->remaining = confirmed ? (s32)(deadline - (u32)jiffies) : (s32)deadline;
+	e->remaining = confirmed ? (s32)(deadline - (u32)f->now) : (s32)deadline;
 	if (confirmed && e->remaining <= 0) {
 		e->flags = CTF_E_EXPIRED;
 		e->remaining = 0;
@@ -288,7 +290,7 @@ static void ctf_copy_entry(struct ctf_file *f, struct ctf_entry *e,
 	}
 	if (ct->master)
 		e->master = ctf_id_of(f, ct->master);
-	ctf_copy_proto(e, ct);
+	ctf_copy_proto(f, e, ct);
 	e->use = refcount_read(&ct->ct_general.use) - 1;
 }
 
@@ -446,7 +448,9 @@ static int ctf_one(struct ctf_file *f, const struct ctf_packet *p, const u8 *dat
 		r->ip_summed = skb ? skb->ip_summed : 0;
 		r->skb_len = skb ? skb->len : 0;
 	}
-	r->elapsed = jiffies - f->began;
+	f->now = jiffies;
+	r->elapsed = f->now - f->began;
+	r->hz = HZ;
 	ctf_stats(f->net, stat);
 	for (i = 0; i < 13; i++) {
 		r->stat[i] = min(stat[i] - f->stat[i], 255U);

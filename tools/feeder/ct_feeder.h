@@ -89,7 +89,9 @@ struct ctf_result {
 	__u8 ip_summed;
 	__u8 reserved;
 	__u32 skb_len;
-	__u8 stat[16];		/* how far each counter of the namespace moved */
+	__u8 stat[13];		/* how far each counter of the namespace moved */
+	__u8 reserved2;
+	__u16 hz;		/* ticks a second */
 };
 
 struct ctf_tuple {

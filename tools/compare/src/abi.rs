@@ -210,7 +210,9 @@ impl Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     pub index: u16,
+    /// Ticks since the sequence began, and how many make a second.
     pub elapsed: u32,
+    pub hz: u16,
     pub verdicts: Vec<u32>,
     pub outcome: u8,
     pub first: (u8, u8, u16),
@@ -219,6 +221,13 @@ pub struct Outcome {
     pub skb_len: u32,
     pub stat: [u8; 13],
     pub entries: Vec<Entry>,
+}
+
+impl Outcome {
+    /// Milliseconds since the sequence began that nobody asked for.
+    pub fn elapsed_ms(&self) -> u64 {
+        u64::from(self.elapsed) * 1000 / u64::from(self.hz.max(1))
+    }
 }
 
 /// Splits what one sequence left behind into packets.
@@ -246,6 +255,7 @@ pub fn decode_results(mut b: &[u8]) -> Result<Vec<Outcome>, String> {
         all.push(Outcome {
             index: at.u16(8),
             elapsed: at.u32(12),
+            hz: at.u16(62),
             verdicts: (0..nverdicts).map(|i| at.u32(16 + 4 * i)).collect(),
             outcome: at.u8(33),
             first: (at.u8(34), at.u8(35), at.u16(36)),

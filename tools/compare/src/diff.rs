@@ -309,7 +309,7 @@ pub struct Options<'a> {
 }
 
 fn history(record: &Record, seed: u64, b: &[Outcome], a: &[Outcome], upto: usize) {
-    let s = gen::sequence(seed, record.number);
+    let s = gen::sequence(seed, record.number, 0);
     for (i, step) in s.steps.iter().enumerate().take(upto + 1) {
         println!("  {i:3} {}", show::step(step));
         if let Some(r) = a.get(i) {
@@ -365,7 +365,7 @@ pub fn run(o: &Options<'_>) -> Result<bool, String> {
             }
         }
         if o.coverage {
-            let s = gen::sequence(seed, ra.number);
+            let s = gen::sequence(seed, ra.number, 0);
             coverage.sequence(&s.title, s.profile, &xa);
         }
         let mut found = differences(&xa, &xb);
@@ -388,7 +388,7 @@ pub fn run(o: &Options<'_>) -> Result<bool, String> {
         }
         if shown < o.show {
             shown += 1;
-            let s = gen::sequence(seed, ra.number);
+            let s = gen::sequence(seed, ra.number, 0);
             println!(
                 "\nSequence {} ({}, profile {}) differs at packet {}; alone: {} --seed {seed} --only {}",
                 ra.number,
@@ -439,7 +439,7 @@ pub fn show_file(path: &str, only: Option<u64>) -> Result<(), String> {
             continue;
         }
         let x = abi::decode_results(&r.bytes)?;
-        let s = gen::sequence(f.seed, r.number);
+        let s = gen::sequence(f.seed, r.number, 0);
         println!(
             "Sequence {} ({}, profile {})",
             r.number,

@@ -115,6 +115,9 @@ pub struct Sequence {
 /// The number of the first random sequence.
 pub const RANDOM: u64 = 1_000_000;
 
+/// How far from a whole number of seconds apart packets are, at least.
+pub const MARGIN_MS: u64 = 60;
+
 /// How many sequences the scripts make.
 pub fn scripted() -> u64 {
     (script::SCRIPTS.len() * PROFILES.len() * 2) as u64
@@ -122,12 +125,16 @@ pub fn scripted() -> u64 {
 
 /// The sequence with this number: scripts count from 0, random ones from
 /// [`RANDOM`]; in between there is nothing, and a last script again.
-pub fn sequence(seed: u64, number: u64) -> Sequence {
+///
+/// Each `attempt` is the same but for the identifications of IP packets, so that
+/// fragments left from an earlier attempt do not join in.
+pub fn sequence(seed: u64, number: u64, attempt: u32) -> Sequence {
     if number < RANDOM {
         let n = number.min(scripted() - 1) as usize;
         let (which, rest) = (n / (PROFILES.len() * 2), n % (PROFILES.len() * 2));
         let (profile, v6) = (rest / 2, rest % 2 == 1);
         let mut g = Gen::new(Rng::with_seed(number), number, v6);
+        g.ip_id += attempt * 1000;
         g.noise = Noise::default();
         g.style = Style::ALL[which % Style::ALL.len()];
         let (name, text) = script::SCRIPTS[which];
@@ -142,6 +149,7 @@ pub fn sequence(seed: u64, number: u64) -> Sequence {
     };
     let v6 = rng.u8(..5) < 2;
     let mut g = Gen::new(rng, number, v6);
+    g.ip_id += attempt * 1000;
     g.dress();
     let most = if g.rng.u8(..4) == 0 { 191 } else { 60 };
     let want = 10 + g.rng.usize(..most);
@@ -304,12 +312,13 @@ impl Gen {
     }
 
     /// Time passes before the next packet: about so long, but never so that two
-    /// packets lie a whole number of seconds apart, as timeouts do.
+    /// packets lie a whole number of seconds apart, as timeouts do. All steps are
+    /// whole ticks with 50, 100, 250 and 1000 of them a second.
     pub fn delay(&mut self, about_ms: u64) {
-        if self.delays >= 11 {
+        if self.delays >= 7 {
             return;
         }
-        let phase = 40 + 80 * self.delays;
+        let phase = MARGIN_MS + 140 * self.delays;
         self.delays += 1;
         let mut at = self.clock_ms + about_ms;
         at += (1000 + phase - at % 1000) % 1000;
@@ -499,7 +508,7 @@ mod tests {
     #[test]
     fn a_sequence_is_a_function_of_seed_and_number() {
         for n in (0..scripted()).chain(RANDOM..RANDOM + 300) {
-            let (a, b) = (sequence(7, n), sequence(7, n));
+            let (a, b) = (sequence(7, n, 0), sequence(7, n, 0));
             assert_eq!(a.profile, b.profile);
             assert_eq!(a.steps.len(), b.steps.len());
             for (x, y) in a.steps.iter().zip(&b.steps) {
@@ -512,7 +521,7 @@ mod tests {
     #[test]
     fn lengths_are_as_promised() {
         for n in RANDOM..RANDOM + 500 {
-            let s = sequence(1, n);
+            let s = sequence(1, n, 0);
             assert!(
                 (10..=260).contains(&s.steps.len()),
                 "{n}: {}",
@@ -526,10 +535,14 @@ mod tests {
         for n in (0..scripted()).chain(RANDOM..RANDOM + 300) {
             let mut at = 0u64;
             let mut seen = vec![0];
-            for step in sequence(3, n).steps {
+            for step in sequence(3, n, 0).steps {
                 at += u64::from(step.delay_ms);
                 if step.delay_ms > 0 {
-                    assert!(seen.iter().all(|t| (at - t) % 1000 >= 40), "{n}");
+                    assert!(
+                        seen.iter()
+                            .all(|t| (MARGIN_MS..=1000 - MARGIN_MS).contains(&((at - t) % 1000))),
+                        "{n}"
+                    );
                     seen.push(at);
                 }
             }

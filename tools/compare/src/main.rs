@@ -100,7 +100,7 @@ enum Command {
 
 fn print(which: &Which) {
     for number in which.numbers().into_iter().flatten() {
-        let s = gen::sequence(which.seed, number);
+        let s = gen::sequence(which.seed, number, 0);
         println!(
             "Sequence {} ({}, profile {}), {} packets",
             s.number,
