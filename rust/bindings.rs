@@ -20,6 +20,7 @@
 pub(crate) use kernel::bindings::*;
 
 mod generated {
+    #[allow(unused_imports)] // Which are used depends on the configuration.
     use kernel::{bindings::*, ffi, prelude::*};
     use pin_init::MaybeZeroable;
 

@@ -150,8 +150,9 @@ fn find_or_open(
     state: HookState<'_>,
 ) -> Result<Option<(ARef<Conn>, CtInfo)>> {
     let net = state.net();
-    let Some(tuple) = wire::tuple(skb, nhoff, transport, |tuple| gre_keymap::lookup(net, tuple))
-    else {
+    let Some(tuple) = wire::tuple(skb, nhoff, transport, |tuple| {
+        gre_keymap::lookup(net, tuple)
+    }) else {
         return Ok(None);
     };
     let zone = conn::zone_of(template, || skb.mark());

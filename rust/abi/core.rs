@@ -102,7 +102,7 @@ unsafe fn write_tuple(to: *mut nf_conntrack_tuple, tuple: &Tuple) {
 ///
 /// `lock` is one of `nf_conntrack_locks`; the caller unlocks it.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_lock(lock: *mut spinlock_t) {
+pub(crate) unsafe extern "C" fn nf_conntrack_lock(lock: *mut spinlock_t) {
     // SAFETY: By this function's contract, as the guard is left to the caller.
     let guard = unsafe { table::lock_bucket(CSpinLock::from_raw(lock), BhOff::assume()) };
     core::mem::forget(guard);
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn nf_conntrack_lock(lock: *mut spinlock_t) {
 ///
 /// All pointers are valid for the call; the caller owns the packet.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_get_tuplepr(
+pub(crate) unsafe extern "C" fn nf_ct_get_tuplepr(
     skb: *const sk_buff,
     nhoff: c_uint,
     l3num: u16,
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn nf_ct_get_tuplepr(
 ///
 /// Both pointers are valid for the call.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_invert_tuple(
+pub(crate) unsafe extern "C" fn nf_ct_invert_tuple(
     inverse: *mut nf_conntrack_tuple,
     orig: *const nf_conntrack_tuple,
 ) -> bool {
@@ -169,12 +169,14 @@ pub unsafe extern "C" fn nf_ct_invert_tuple(
 /// The caller has a reference to `ct`, or holds its bucket's lock.
 #[no_mangle]
 #[allow(clippy::cast_possible_truncation)]
-pub unsafe extern "C" fn nf_ct_get_id(ct: *const nf_conn) -> u32 {
+pub(crate) unsafe extern "C" fn nf_ct_get_id(ct: *const nf_conn) -> u32 {
     // SAFETY: By this function's contract.
     let conn = unsafe { Conn::from_raw(ct) };
     let key = ID_KEY.get();
     let tuple = key.hash(&conn.tuple(Dir::Original), size_of::<Tuple>());
-    let master = conn.master().map_or(0, |master| master.as_ptr().addr() as u64);
+    let master = conn
+        .master()
+        .map_or(0, |master| master.as_ptr().addr() as u64);
     let words = [
         ct.addr() as u64,
         master,
@@ -190,7 +192,7 @@ pub unsafe extern "C" fn nf_ct_get_id(ct: *const nf_conn) -> u32 {
 ///
 /// The namespace and the zone are valid for the call.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_tmpl_alloc(
+pub(crate) unsafe extern "C" fn nf_ct_tmpl_alloc(
     net: *mut net,
     zone: *const nf_conntrack_zone,
     flags: gfp_t,
@@ -206,7 +208,7 @@ pub unsafe extern "C" fn nf_ct_tmpl_alloc(
 ///
 /// `tmpl` is a template that nobody else uses.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_tmpl_free(tmpl: *mut nf_conn) {
+pub(crate) unsafe extern "C" fn nf_ct_tmpl_free(tmpl: *mut nf_conn) {
     // SAFETY: By this function's contract.
     unsafe { slab::free_template(tmpl) };
 }
@@ -217,7 +219,7 @@ pub unsafe extern "C" fn nf_ct_tmpl_free(tmpl: *mut nf_conn) {
 ///
 /// `nfct` is an entry or template; its count of references just became zero.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_destroy(nfct: *mut nf_conntrack) {
+pub(crate) unsafe extern "C" fn nf_ct_destroy(nfct: *mut nf_conntrack) {
     if let Some(conn) = NonNull::new(nfct.cast::<Conn>()) {
         conn::destroy(conn);
     }
@@ -229,7 +231,7 @@ pub unsafe extern "C" fn nf_ct_destroy(nfct: *mut nf_conntrack) {
 ///
 /// The caller has a reference to `ct`.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_delete(ct: *mut nf_conn, portid: u32, report: c_int) -> bool {
+pub(crate) unsafe extern "C" fn nf_ct_delete(ct: *mut nf_conn, portid: u32, report: c_int) -> bool {
     // SAFETY: By this function's contract.
     conn::kill(unsafe { Conn::from_raw(ct) }, portid, report != 0)
 }
@@ -240,7 +242,7 @@ pub unsafe extern "C" fn nf_ct_delete(ct: *mut nf_conn, portid: u32, report: c_i
 ///
 /// The caller has a reference to `ct` and owns the packet.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_kill_acct(
+pub(crate) unsafe extern "C" fn nf_ct_kill_acct(
     ct: *mut nf_conn,
     ctinfo: ip_conntrack_info,
     skb: *const sk_buff,
@@ -266,7 +268,7 @@ fn dir_of(ctinfo: ip_conntrack_info) -> Dir {
 ///
 /// All pointers are valid for the call.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_find_get(
+pub(crate) unsafe extern "C" fn nf_conntrack_find_get(
     net: *mut net,
     zone: *const nf_conntrack_zone,
     tuple: *const nf_conntrack_tuple,
@@ -291,7 +293,7 @@ pub unsafe extern "C" fn nf_conntrack_find_get(
 ///
 /// `ct` comes from `nf_conntrack_alloc()`, complete, without references.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_hash_check_insert(ct: *mut nf_conn) -> c_int {
+pub(crate) unsafe extern "C" fn nf_conntrack_hash_check_insert(ct: *mut nf_conn) -> c_int {
     // SAFETY: By this function's contract.
     match confirm::insert_made(unsafe { Conn::from_raw(ct) }) {
         Ok(()) => 0,
@@ -305,7 +307,7 @@ pub unsafe extern "C" fn nf_conntrack_hash_check_insert(ct: *mut nf_conn) -> c_i
 ///
 /// The caller owns the packet, which has an entry; in an RCU read-side section.
 #[no_mangle]
-pub unsafe extern "C" fn __nf_conntrack_confirm(skb: *mut sk_buff) -> c_int {
+pub(crate) unsafe extern "C" fn __nf_conntrack_confirm(skb: *mut sk_buff) -> c_int {
     // SAFETY: By this function's contract.
     let result = unsafe { confirm::confirm(Skb::from_raw(skb), Held::assume()) };
     to_int(match result {
@@ -325,7 +327,7 @@ fn to_int(verdict: Verdict) -> c_int {
 ///
 /// The pointers are valid; the caller has a reference to the entry.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_tuple_taken(
+pub(crate) unsafe extern "C" fn nf_conntrack_tuple_taken(
     tuple: *const nf_conntrack_tuple,
     ignored_conntrack: *const nf_conn,
 ) -> c_int {
@@ -341,7 +343,7 @@ pub unsafe extern "C" fn nf_conntrack_tuple_taken(
 ///
 /// All pointers are valid for the call.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_alloc(
+pub(crate) unsafe extern "C" fn nf_conntrack_alloc(
     net: *mut net,
     zone: *const nf_conntrack_zone,
     orig: *const nf_conntrack_tuple,
@@ -349,8 +351,14 @@ pub unsafe extern "C" fn nf_conntrack_alloc(
     gfp: gfp_t,
 ) -> *mut nf_conn {
     // SAFETY: By this function's contract.
-    let (net, zone, orig, repl) =
-        unsafe { (Net::from_raw(net), Zone::read(zone), read_tuple(orig), read_tuple(repl)) };
+    let (net, zone, orig, repl) = unsafe {
+        (
+            Net::from_raw(net),
+            Zone::read(zone),
+            read_tuple(orig),
+            read_tuple(repl),
+        )
+    };
     match conn::alloc(net, zone, &orig, &repl, Hash(0), Gfp(gfp)) {
         Ok(new) => new.into_raw(),
         Err(_) => no_memory(),
@@ -363,7 +371,7 @@ pub unsafe extern "C" fn nf_conntrack_alloc(
 ///
 /// `ct` has no references and nobody uses it; its master and expectations are put already.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_free(ct: *mut nf_conn) {
+pub(crate) unsafe extern "C" fn nf_conntrack_free(ct: *mut nf_conn) {
     if let Some(ct) = NonNull::new(ct) {
         // SAFETY: By this function's contract.
         conn::free(unsafe { Newborn::from_raw(ct) });
@@ -376,7 +384,7 @@ pub unsafe extern "C" fn nf_conntrack_free(ct: *mut nf_conn) {
 ///
 /// The caller owns the packet; in an RCU read-side section.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_in(
+pub(crate) unsafe extern "C" fn nf_conntrack_in(
     skb: *mut sk_buff,
     state: *const nf_hook_state,
 ) -> c_uint {
@@ -390,7 +398,7 @@ pub unsafe extern "C" fn nf_conntrack_in(
 ///
 /// As for [`nf_conntrack_in`].
 #[no_mangle]
-pub unsafe extern "C" fn nf_confirm(
+pub(crate) unsafe extern "C" fn nf_confirm(
     _priv: *mut c_void,
     skb: *mut sk_buff,
     state: *const nf_hook_state,
@@ -405,7 +413,7 @@ pub unsafe extern "C" fn nf_confirm(
 ///
 /// The caller has a reference to `ct`.
 #[no_mangle]
-pub unsafe extern "C" fn __nf_ct_refresh_acct(
+pub(crate) unsafe extern "C" fn __nf_ct_refresh_acct(
     ct: *mut nf_conn,
     ctinfo: ip_conntrack_info,
     extra_jiffies: u32,
@@ -426,7 +434,7 @@ pub unsafe extern "C" fn __nf_ct_refresh_acct(
 ///
 /// `iter_data` is valid for the call; `iter` may be called with its data under a bucket's lock.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_iterate_cleanup_net(
+pub(crate) unsafe extern "C" fn nf_ct_iterate_cleanup_net(
     iter: Option<unsafe extern "C" fn(i: *mut nf_conn, data: *mut c_void) -> c_int>,
     iter_data: *const nf_ct_iter_data,
 ) {
@@ -443,7 +451,9 @@ pub unsafe extern "C" fn nf_ct_iterate_cleanup_net(
         return;
     }
     // SAFETY: By this function's contract.
-    table::iterate(Some(net), portid, report, |conn| unsafe { iter(conn.as_ptr(), data) != 0 });
+    table::iterate(Some(net), portid, report, |conn| unsafe {
+        iter(conn.as_ptr(), data) != 0
+    });
 }
 
 /// Kills the entries of all namespaces that `iter` chooses, also those that packets in queues
@@ -453,7 +463,7 @@ pub unsafe extern "C" fn nf_ct_iterate_cleanup_net(
 ///
 /// `iter` may be called with `data` under a bucket's lock.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_iterate_destroy(
+pub(crate) unsafe extern "C" fn nf_ct_iterate_destroy(
     iter: Option<unsafe extern "C" fn(i: *mut nf_conn, data: *mut c_void) -> c_int>,
     data: *mut c_void,
 ) {
@@ -468,7 +478,9 @@ pub unsafe extern "C" fn nf_ct_iterate_destroy(
         bindings::synchronize_net();
     }
     // SAFETY: By this function's contract.
-    table::iterate(None, 0, false, |conn| unsafe { iter(conn.as_ptr(), data) != 0 });
+    table::iterate(None, 0, false, |conn| unsafe {
+        iter(conn.as_ptr(), data) != 0
+    });
     // SAFETY: Sleepable. Readers may still use what `iter` took away from entries.
     unsafe { bindings::synchronize_rcu() };
 }
@@ -479,7 +491,10 @@ pub unsafe extern "C" fn nf_ct_iterate_destroy(
 ///
 /// `sizep` is valid for the call.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_alloc_hashtable(sizep: *mut c_uint, nulls: c_int) -> *mut c_void {
+pub(crate) unsafe extern "C" fn nf_ct_alloc_hashtable(
+    sizep: *mut c_uint,
+    nulls: c_int,
+) -> *mut c_void {
     // SAFETY: By this function's contract.
     let size = unsafe { &mut *sizep };
     hashtable::allocate(size, nulls != 0).map_or(null_mut(), NonNull::as_ptr)
@@ -491,7 +506,10 @@ pub unsafe extern "C" fn nf_ct_alloc_hashtable(sizep: *mut c_uint, nulls: c_int)
 ///
 /// The caller has a reference to `ct`.
 #[no_mangle]
-pub unsafe extern "C" fn __nf_ct_change_timeout(ct: *mut nf_conn, cta_timeout: u64) -> c_int {
+pub(crate) unsafe extern "C" fn __nf_ct_change_timeout(
+    ct: *mut nf_conn,
+    cta_timeout: u64,
+) -> c_int {
     // SAFETY: By this function's contract.
     let conn = unsafe { Conn::from_raw(ct) };
     if conn.has(Status::FIXED_TIMEOUT) {
@@ -517,7 +535,7 @@ pub unsafe extern "C" fn __nf_ct_change_timeout(ct: *mut nf_conn, cta_timeout: u
 ///
 /// The caller has a reference to `ct`.
 #[no_mangle]
-pub unsafe extern "C" fn __nf_ct_change_status(ct: *mut nf_conn, on: c_ulong, off: c_ulong) {
+pub(crate) unsafe extern "C" fn __nf_ct_change_status(ct: *mut nf_conn, on: c_ulong, off: c_ulong) {
     // SAFETY: By this function's contract.
     let conn = unsafe { Conn::from_raw(ct) };
     for bit in Bit::CHANGEABLE {
@@ -536,7 +554,10 @@ pub unsafe extern "C" fn __nf_ct_change_status(ct: *mut nf_conn, on: c_ulong, of
 ///
 /// The caller has a reference to `ct`.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_change_status_common(ct: *mut nf_conn, status: c_uint) -> c_int {
+pub(crate) unsafe extern "C" fn nf_ct_change_status_common(
+    ct: *mut nf_conn,
+    status: c_uint,
+) -> c_int {
     // SAFETY: By this function's contract.
     let conn = unsafe { Conn::from_raw(ct) };
     let wanted = Status(status as usize);
@@ -551,7 +572,10 @@ pub unsafe extern "C" fn nf_ct_change_status_common(ct: *mut nf_conn, status: c_
 unsafe extern "C" fn hook_update(_net: *mut net, skb: *mut sk_buff) -> c_int {
     let guard = rcu::read_lock();
     // SAFETY: nfnetlink_queue owns the packet.
-    to_int(datapath::resume(unsafe { Skb::from_raw(skb) }, Held::by(&guard)))
+    to_int(datapath::resume(
+        unsafe { Skb::from_raw(skb) },
+        Held::by(&guard),
+    ))
 }
 
 /// The packet's tuple, as its connection has it if it has one; else that of the packet's answers,

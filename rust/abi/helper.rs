@@ -149,7 +149,7 @@ pub(crate) unsafe extern "C" fn __nf_ct_try_assign_helper(
     let conn = unsafe { Conn::from_raw(ct) };
     if tmpl.is_null() {
         if !conn.has(crate::pure::status::Status::HELPER) {
-            warn::warn_once();
+            warn::warn_once!();
         }
         return 0;
     }
@@ -309,7 +309,7 @@ pub(crate) unsafe extern "C" fn nf_ct_helper_init(
         linux::helper::write_text(&raw mut (*helper).nat_mod_name, &[b"ip_nat_", name]);
         linux::helper::write_text(&raw mut (*helper).name, &[name]);
         if expect_class_max >= linux::helper::CLASSES {
-            warn::warn_once();
+            warn::warn_once!();
             return;
         }
         (&raw mut (*helper).expect_policy)

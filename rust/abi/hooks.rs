@@ -29,7 +29,7 @@ as_in_header!(
 ///
 /// The contract of the C function: `net` is a namespace with a life.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_netns_get(net: *mut bindings::net, nfproto: u8) -> c_int {
+pub(crate) unsafe extern "C" fn nf_ct_netns_get(net: *mut bindings::net, nfproto: u8) -> c_int {
     // SAFETY: By this function's contract.
     from_result(|| hooks::get(unsafe { Net::from_raw(net) }, nfproto).map(|()| 0))
 }
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn nf_ct_netns_get(net: *mut bindings::net, nfproto: u8) -
 ///
 /// The contract of the C function, as above.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_netns_put(net: *mut bindings::net, nfproto: u8) {
+pub(crate) unsafe extern "C" fn nf_ct_netns_put(net: *mut bindings::net, nfproto: u8) {
     // SAFETY: By this function's contract.
     hooks::put(unsafe { Net::from_raw(net) }, nfproto);
 }
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn nf_ct_netns_put(net: *mut bindings::net, nfproto: u8) {
 ///
 /// The contract of the C function: `info` stays until [`nf_ct_bridge_unregister`].
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_bridge_register(info: *mut bindings::nf_ct_bridge_info) {
+pub(crate) unsafe extern "C" fn nf_ct_bridge_register(info: *mut bindings::nf_ct_bridge_info) {
     // SAFETY: By this function's contract.
     unsafe { hooks::register_bridge(info) };
 }
@@ -68,6 +68,6 @@ pub unsafe extern "C" fn nf_ct_bridge_register(info: *mut bindings::nf_ct_bridge
 ///
 /// The contract of the C function: nobody uses the hooks any more.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_bridge_unregister(_info: *mut bindings::nf_ct_bridge_info) {
+pub(crate) unsafe extern "C" fn nf_ct_bridge_unregister(_info: *mut bindings::nf_ct_bridge_info) {
     hooks::unregister_bridge();
 }

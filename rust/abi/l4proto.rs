@@ -50,7 +50,7 @@ as_in_header! {
 ///
 /// None.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_l4proto_find(l4proto: u8) -> *const nf_conntrack_l4proto {
+pub(crate) unsafe extern "C" fn nf_ct_l4proto_find(l4proto: u8) -> *const nf_conntrack_l4proto {
     let table = match l4proto {
         proto::UDP => &UDP,
         proto::TCP => &TCP,
@@ -160,7 +160,8 @@ unsafe extern "C" fn print(s: *mut seq_file, ct: *mut nf_conn) {
     // SAFETY: The caller is showing the entry, to which it has a reference.
     unsafe {
         if let Some(s) = core::ptr::NonNull::new(s) {
-            procfs::tracker_text(&mut Writer::from_raw(s), Conn::from_raw(ct));
+            // A file that is full is read again with a larger buffer.
+            let _ = procfs::tracker_text(&mut Writer::from_raw(s), Conn::from_raw(ct));
         }
     }
 }
@@ -210,15 +211,21 @@ fn got(result: Result) -> c_int {
 ///
 /// The caller writes the message `skb`; `tuple` is valid for the call.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_port_tuple_to_nlattr(
+pub(crate) unsafe extern "C" fn nf_ct_port_tuple_to_nlattr(
     skb: *mut sk_buff,
     tuple: *const nf_conntrack_tuple,
 ) -> c_int {
     // SAFETY: By this function's contract.
     let (message, tuple) = unsafe { (Message::from_raw(skb), read_tuple(tuple)) };
     let put = || {
-        message.put(bindings::ctattr_l4proto_CTA_PROTO_SRC_PORT, tuple.src.id.to_ne_bytes())?;
-        message.put(bindings::ctattr_l4proto_CTA_PROTO_DST_PORT, tuple.dst.id.to_ne_bytes())
+        message.put(
+            bindings::ctattr_l4proto_CTA_PROTO_SRC_PORT,
+            tuple.src.id.to_ne_bytes(),
+        )?;
+        message.put(
+            bindings::ctattr_l4proto_CTA_PROTO_DST_PORT,
+            tuple.dst.id.to_ne_bytes(),
+        )
     };
     sent(put())
 }
@@ -229,7 +236,7 @@ pub unsafe extern "C" fn nf_ct_port_tuple_to_nlattr(
 ///
 /// `tb` was parsed with `nf_ct_port_nla_policy`; `t` is valid for the call.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_port_nlattr_to_tuple(
+pub(crate) unsafe extern "C" fn nf_ct_port_nlattr_to_tuple(
     tb: *mut *mut nlattr,
     t: *mut nf_conntrack_tuple,
     flags: u32,
@@ -263,7 +270,7 @@ pub unsafe extern "C" fn nf_ct_port_nlattr_to_tuple(
 ///
 /// None.
 #[no_mangle]
-pub unsafe extern "C" fn nf_ct_port_nlattr_tuple_size() -> c_uint {
+pub(crate) unsafe extern "C" fn nf_ct_port_nlattr_tuple_size() -> c_uint {
     c_uint::from(const { size_of_attrs(&[2, 2]) })
 }
 
@@ -367,21 +374,26 @@ unsafe extern "C" fn tcp_to_nlattr(
         conn.load_tcp()
     };
     let [original, reply] = now.seen;
-    sent(message.nest(bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP, |nest| {
-        nest.put(bindings::ctattr_protoinfo_tcp_CTA_PROTOINFO_TCP_STATE, [now.state])?;
-        if destroy {
-            return Ok(());
-        }
-        let scale = bindings::ctattr_protoinfo_tcp_CTA_PROTOINFO_TCP_WSCALE_ORIGINAL;
-        nest.put(scale, [original.scale])?;
-        let scale = bindings::ctattr_protoinfo_tcp_CTA_PROTOINFO_TCP_WSCALE_REPLY;
-        nest.put(scale, [reply.scale])?;
-        // Flags and an empty mask.
-        let flags = bindings::ctattr_protoinfo_tcp_CTA_PROTOINFO_TCP_FLAGS_ORIGINAL;
-        nest.put(flags, [original.flags, 0])?;
-        let flags = bindings::ctattr_protoinfo_tcp_CTA_PROTOINFO_TCP_FLAGS_REPLY;
-        nest.put(flags, [reply.flags, 0])
-    }))
+    sent(
+        message.nest(bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP, |nest| {
+            nest.put(
+                bindings::ctattr_protoinfo_tcp_CTA_PROTOINFO_TCP_STATE,
+                [now.state],
+            )?;
+            if destroy {
+                return Ok(());
+            }
+            let scale = bindings::ctattr_protoinfo_tcp_CTA_PROTOINFO_TCP_WSCALE_ORIGINAL;
+            nest.put(scale, [original.scale])?;
+            let scale = bindings::ctattr_protoinfo_tcp_CTA_PROTOINFO_TCP_WSCALE_REPLY;
+            nest.put(scale, [reply.scale])?;
+            // Flags and an empty mask.
+            let flags = bindings::ctattr_protoinfo_tcp_CTA_PROTOINFO_TCP_FLAGS_ORIGINAL;
+            nest.put(flags, [original.flags, 0])?;
+            let flags = bindings::ctattr_protoinfo_tcp_CTA_PROTOINFO_TCP_FLAGS_REPLY;
+            nest.put(flags, [reply.flags, 0])
+        }),
+    )
 }
 
 unsafe extern "C" fn tcp_from_nlattr(cda: *mut *mut nlattr, ct: *mut nf_conn) -> c_int {
@@ -436,16 +448,21 @@ unsafe extern "C" fn sctp_to_nlattr(
     };
     let [original, reply] = now.tag;
     let [state, ..] = now.state.to_le_bytes();
-    sent(message.nest(bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP, |nest| {
-        nest.put(bindings::ctattr_protoinfo_sctp_CTA_PROTOINFO_SCTP_STATE, [state])?;
-        if destroy {
-            return Ok(());
-        }
-        let tag = bindings::ctattr_protoinfo_sctp_CTA_PROTOINFO_SCTP_VTAG_ORIGINAL;
-        nest.put(tag, original.0.to_ne_bytes())?;
-        let tag = bindings::ctattr_protoinfo_sctp_CTA_PROTOINFO_SCTP_VTAG_REPLY;
-        nest.put(tag, reply.0.to_ne_bytes())
-    }))
+    sent(
+        message.nest(bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP, |nest| {
+            nest.put(
+                bindings::ctattr_protoinfo_sctp_CTA_PROTOINFO_SCTP_STATE,
+                [state],
+            )?;
+            if destroy {
+                return Ok(());
+            }
+            let tag = bindings::ctattr_protoinfo_sctp_CTA_PROTOINFO_SCTP_VTAG_ORIGINAL;
+            nest.put(tag, original.0.to_ne_bytes())?;
+            let tag = bindings::ctattr_protoinfo_sctp_CTA_PROTOINFO_SCTP_VTAG_REPLY;
+            nest.put(tag, reply.0.to_ne_bytes())
+        }),
+    )
 }
 
 unsafe extern "C" fn sctp_from_nlattr(cda: *mut *mut nlattr, ct: *mut nf_conn) -> c_int {
@@ -535,7 +552,12 @@ unsafe extern "C" fn timeouts_from_nlattr<T: Timeouts>(
     let max = T::SLOTS.len() as u32;
     // SAFETY: The caller parsed the attributes with this protocol's policy; `data` is null or has
     // room for `obj_size` bytes.
-    let (attrs, net) = unsafe { (Attrs::from_raw(tb.cast_const().cast(), max), Net::from_raw(net)) };
+    let (attrs, net) = unsafe {
+        (
+            Attrs::from_raw(tb.cast_const().cast(), max),
+            Net::from_raw(net),
+        )
+    };
     let own = T::of(net);
     // SAFETY: As above; the namespace's words are there for everybody to write.
     let row = unsafe { Row::from_raw(data.cast()).unwrap_or_else(|| own.row()) };
@@ -559,8 +581,12 @@ unsafe extern "C" fn timeouts_to_nlattr<T: Timeouts>(
     data: *const c_void,
 ) -> c_int {
     // SAFETY: The caller writes the message; `data` is a policy's or a namespace's row.
-    let (message, row) =
-        unsafe { (Message::from_raw(skb), Limits::from_raw(data.cast(), T::COUNT)) };
+    let (message, row) = unsafe {
+        (
+            Message::from_raw(skb),
+            Limits::from_raw(data.cast(), T::COUNT),
+        )
+    };
     for (attr, slot) in (1..).zip(T::SLOTS) {
         let seconds = row.get(*slot) / HZ;
         if message.put(attr, seconds.to_be_bytes()).is_err() {

@@ -29,7 +29,7 @@ as_in_header!(nf_conntrack_count, nf_conntrack_set_hashsize, print_tuple);
 ///
 /// The contract of the C function: `net` is a namespace with a life.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_count(net: *const bindings::net) -> u32 {
+pub(crate) unsafe extern "C" fn nf_conntrack_count(net: *const bindings::net) -> u32 {
     // SAFETY: By this function's contract.
     let net = unsafe { Net::from_raw(net) };
     u32::from_ne_bytes(net.private().entries().load(Relaxed).to_ne_bytes())
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn nf_conntrack_count(net: *const bindings::net) -> u32 {
 ///
 /// The contract of the C function: all three pointers are valid, the file this task's.
 #[no_mangle]
-pub unsafe extern "C" fn print_tuple(
+pub(crate) unsafe extern "C" fn print_tuple(
     file: *mut bindings::seq_file,
     tuple: *const bindings::nf_conntrack_tuple,
     l4proto: *const bindings::nf_conntrack_l4proto,
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn print_tuple(
 ///
 /// The contract of the C function: the kernel's parameter code calls.
 #[no_mangle]
-pub unsafe extern "C" fn nf_conntrack_set_hashsize(
+pub(crate) unsafe extern "C" fn nf_conntrack_set_hashsize(
     text: *const c_char,
     param: *const bindings::kernel_param,
 ) -> c_int {

@@ -17,19 +17,18 @@ use kernel::sync::atomic::Relaxed;
 use crate::abi::core::nf_confirm;
 use crate::bindings;
 use crate::datapath;
+use crate::engine::l4;
 use crate::engine::table;
 use crate::linux::hooks;
 use crate::linux::hooks::hook;
 use crate::linux::hooks::Defrag;
 use crate::linux::hooks::ForeignHooks;
 use crate::linux::hooks::Hooks;
-use crate::linux::lock::BhOff;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
 use crate::linux::verdict::Verdict;
 use crate::linux::warn;
-use crate::pure::tuple::proto;
 
 kernel::sync::global_lock! {
     // SAFETY: Initialised in `init`, before anybody can be a user.
@@ -337,15 +336,8 @@ fn catch_up(net: &Net, family: Family) {
         return;
     }
     table::iterate(Some(net), 0, false, |conn| {
-        if conn.l3() == l3 && conn.proto() == proto::TCP {
-            // SAFETY: The walk holds the bucket's lock with bottom halves off.
-            let _lock = conn.lock().lock(unsafe { BhOff::assume() });
-            let before = conn.load_tcp();
-            let mut after = before;
-            after.forget_windows();
-            if after != before {
-                conn.store_tcp(&before, &after);
-            }
+        if conn.l3() == l3 {
+            l4::tcp::forget_windows(conn);
         }
         false
     });
@@ -363,7 +355,7 @@ pub(crate) unsafe fn register_bridge(info: *const bindings::nf_ct_bridge_info) {
     *lock = Some(unsafe { ForeignHooks::from_raw(info) });
     drop(lock);
     if twice {
-        warn::warn_once();
+        warn::warn_once!();
     }
 }
 
@@ -371,6 +363,6 @@ pub(crate) unsafe fn register_bridge(info: *const bindings::nf_ct_bridge_info) {
 pub(crate) fn unregister_bridge() {
     let none = USERS.lock().take().is_none();
     if none {
-        warn::warn_once();
+        warn::warn_once!();
     }
 }

@@ -137,7 +137,7 @@ fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
     kill_all(nets.clone());
     for net in nets {
         if !gre_keymap::is_empty(net) {
-            warn::warn_once();
+            warn::warn_once!();
         }
         events::exit_net(net);
         // SAFETY: Allocated when the namespace began; nobody is left who counts.

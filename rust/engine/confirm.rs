@@ -40,7 +40,6 @@ use crate::pure::policy::chain::RANDOM_BELOW;
 use crate::pure::policy::clash;
 use crate::pure::policy::clash::Resolution;
 use crate::pure::status::Bit;
-use crate::pure::status::Status;
 
 /// The packet is to be dropped.
 #[derive(Clone, Copy)]
@@ -88,7 +87,7 @@ fn insert(
     let net = conn.net();
     if conn.is_confirmed() {
         // Clones of one packet share an unconfirmed entry, and the other one came first.
-        warn::warn_once();
+        warn::warn_once!();
         return Err(Refused);
     }
     if conn.is_dying() {
@@ -178,7 +177,12 @@ fn resolve(
         // SAFETY: The bucket's lock is held for as long as `locked` is borrowed.
         Some(unsafe { met.locked() })
     };
-    match clash::resolve(l4::allows_clash(winner.proto()), winner, same_flow, reply_holder) {
+    match clash::resolve(
+        l4::allows_clash(winner.proto()),
+        winner,
+        same_flow,
+        reply_holder,
+    ) {
         Resolution::Merge(other) => {
             merge(skb, loser, other, info);
             net.count(Counter::CLASH_RESOLVE);
@@ -209,8 +213,16 @@ fn mergeable(a: &Conn, b: &Conn) -> bool {
     let [[ao, ar], [bo, br]] = &tuples;
     let zones = |conn: &Conn| Dir::BOTH.map(|dir| conn.zone().id(dir));
     clash::mergeable(
-        &clash::Ends { original: ao, reply: ar, zone: zones(a) },
-        &clash::Ends { original: bo, reply: br, zone: zones(b) },
+        &clash::Ends {
+            original: ao,
+            reply: ar,
+            zone: zones(a),
+        },
+        &clash::Ends {
+            original: bo,
+            reply: br,
+            zone: zones(b),
+        },
     )
 }
 
@@ -247,10 +259,4 @@ pub(crate) fn insert_made(conn: &Conn) -> Result {
     drop(locked);
     net.count(Counter::INSERT);
     Ok(())
-}
-
-/// Whether the packet's entry still has to be confirmed.
-#[inline]
-pub(crate) fn is_wanted(conn: &Conn) -> bool {
-    !conn.has(Status::CONFIRMED)
 }

@@ -118,7 +118,7 @@ pub(crate) fn alloc(
 pub(crate) fn free(newborn: Newborn) {
     let net = newborn.net();
     if newborn.references() != 0 {
-        warn::warn_once();
+        warn::warn_once!();
     }
     {
         let _rcu = kernel::sync::rcu::read_lock();
@@ -147,7 +147,7 @@ pub(crate) fn destroy(last: NonNull<Conn>) {
     // SAFETY: The caller had the last reference: nobody else knows the entry.
     let conn = unsafe { last.as_ref() };
     if conn.references() != 0 {
-        warn::warn_once();
+        warn::warn_once!();
     }
     if conn.is_template() {
         // SAFETY: As above, and it is a template.

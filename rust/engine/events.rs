@@ -140,7 +140,7 @@ pub(crate) fn add_ext(conn: &Conn, ctmask: u16, expmask: u16, gfp: Gfp) -> Resul
             Ok(())
         }
         Plan::Unknown => {
-            warn::warn_once();
+            warn::warn_once!();
             Ok(())
         }
     }
@@ -434,7 +434,7 @@ pub(crate) unsafe fn expect_event(
 pub(crate) unsafe fn register(net: &Net, listener: *const bindings::nf_ct_event_notifier) {
     // SAFETY: By this function's contract.
     if unsafe { net.set_listener(listener) } {
-        warn::warn_once();
+        warn::warn_once!();
     }
 }
 

@@ -379,7 +379,7 @@ fn insert(
         exp.set_deadline(deadline, locked);
     }
     if !exp.link(help, locked) {
-        warn::warn_once();
+        warn::warn_once!();
         return Err(EINVAL);
     }
     exp.net().count(Counter::EXPECT_CREATE);

@@ -38,7 +38,7 @@ fn place(length: Option<u8>, size: usize) -> Option<Place> {
 pub(crate) fn add(conn: &Conn, id: Id, gfp: Gfp) -> Option<NonNull<u8>> {
     if conn.is_confirmed() {
         // Others may be looking at the block that is about to move.
-        warn::warn_once();
+        warn::warn_once!();
     }
     if conn.has_ext(id) {
         return None;

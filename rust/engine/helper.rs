@@ -225,7 +225,7 @@ pub(crate) unsafe fn release_translator(helper: &Helper) {
     match find_translator(helper.nat_name().as_c_str(), Held::by(&guard)) {
         // SAFETY: By this function's contract.
         Some(translator) => unsafe { bindings::module_put((*translator.as_ptr()).module) },
-        None => warn::warn_once(),
+        None => warn::warn_once!(),
     }
 }
 
@@ -355,7 +355,7 @@ pub(crate) unsafe fn register(new: &Helper) -> Result {
     let identity = match new.identity() {
         Some(identity) if last < CLASSES => identity,
         _ => {
-            warn::warn_once();
+            warn::warn_once!();
             return Err(EINVAL);
         }
     };

@@ -6,6 +6,8 @@
 //! applies the answer. The order of what is checked, stored, told and logged is mainline's.
 
 use crate::engine::acct;
+use crate::engine::timeout;
+use crate::engine::timeout::Policy;
 use crate::linux::conn::Conn;
 use crate::linux::limits;
 use crate::linux::limits::Limits;
@@ -13,8 +15,6 @@ use crate::linux::net::Net;
 use crate::linux::skb::HookState;
 use crate::linux::skb::Skb;
 use crate::linux::time;
-use crate::engine::timeout;
-use crate::engine::timeout::Policy;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::l4 as pure;
 use crate::pure::status::Status;

@@ -75,7 +75,7 @@ pub(crate) fn get(net: &Net, bit: u32) -> Result {
         return Err(ERANGE);
     }
     if net.label_users().fetch_add(1, Relaxed).wrapping_add(1) <= 0 {
-        warn::warn_once();
+        warn::warn_once!();
     }
     Ok(())
 }
@@ -83,7 +83,7 @@ pub(crate) fn get(net: &Net, bit: u32) -> Result {
 /// A rule that looked at labels is gone.
 pub(crate) fn put(net: &Net) {
     if net.label_users().fetch_sub(1, Relaxed).wrapping_sub(1) < 0 {
-        warn::warn_once();
+        warn::warn_once!();
     }
 }
 

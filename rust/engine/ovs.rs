@@ -69,7 +69,7 @@ pub(crate) fn help(skb: &Skb, conn: &Conn, info: CtInfo, family: u16, rcu: Held<
         return Verdict::ACCEPT;
     }
     let Some(family) = Family::from_number(family) else {
-        warn::warn_once();
+        warn::warn_once!();
         return Verdict::DROP;
     };
     let Some((protoff, proto)) = transport(skb, family) else {

@@ -97,8 +97,11 @@ fn log_full(net: &Net) {
         return;
     }
     if net.is_init() {
-        pr_warn!("table full, dropping packet\n");
+        pr_warn!("nf_conntrack: table full, dropping packet\n");
     } else {
-        pr_warn!("table full in netns {}, dropping packet\n", net.inum());
+        pr_warn!(
+            "nf_conntrack: table full in netns {}, dropping packet\n",
+            net.inum()
+        );
     }
 }

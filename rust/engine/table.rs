@@ -292,7 +292,13 @@ pub(crate) fn lock_pair<'a>(
         let first = lock_bucket(bucket_lock(low), bh);
         let second = (low != high).then(|| bucket_lock(high).lock_nested(bh));
         if table.is_current() {
-            return LockedPair { table, original, reply, _first: first, _second: second };
+            return LockedPair {
+                table,
+                original,
+                reply,
+                _first: first,
+                _second: second,
+            };
         }
     }
 }
@@ -303,7 +309,10 @@ pub(crate) fn lock_pair<'a>(
 pub(crate) fn lock_both<'a>(conn: &Conn, bh: BhOff<'a>) -> LockedPair<'a> {
     // SAFETY: With bottom halves off no grace period ends on this CPU.
     let rcu = unsafe { Held::assume() };
-    let hashes = (conn::hash_of(conn, Dir::Original), conn::hash_of(conn, Dir::Reply));
+    let hashes = (
+        conn::hash_of(conn, Dir::Original),
+        conn::hash_of(conn, Dir::Reply),
+    );
     lock_pair(|| hashes, rcu, bh)
 }
 

@@ -125,7 +125,7 @@ pub(crate) fn destroy(template: &Conn) {
 
 fn warn_unless_template(conn: &Conn) {
     if !conn.is_template() {
-        warn::warn_once();
+        warn::warn_once!();
     }
 }
 

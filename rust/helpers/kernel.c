@@ -85,7 +85,3 @@ bool rct_mod_power_efficient(struct delayed_work *work, unsigned long delay)
 	return mod_delayed_work(system_power_efficient_wq, work, delay);
 }
 
-void rct_warn_on_once(bool condition)
-{
-	WARN_ON_ONCE(condition);
-}

@@ -115,7 +115,11 @@ impl Conn {
     #[inline(always)]
     pub(crate) fn node(&self, dir: Dir) -> *mut bindings::nf_conntrack_tuple_hash {
         // SAFETY: Valid by the type; only an address.
-        unsafe { (&raw mut (*self.as_ptr()).tuplehash).cast::<bindings::nf_conntrack_tuple_hash>().add(dir.index()) }
+        unsafe {
+            (&raw mut (*self.as_ptr()).tuplehash)
+                .cast::<bindings::nf_conntrack_tuple_hash>()
+                .add(dir.index())
+        }
     }
 
     /// The layer-4 protocol.
@@ -305,7 +309,10 @@ impl<'rcu> Candidate<'rcu> {
     #[inline(always)]
     pub(crate) unsafe fn from_node(node: *mut bindings::hlist_nulls_node) -> Self {
         // `hnnode` is the first member (asserted by the table).
-        Candidate { node: node.cast(), _rcu: PhantomData }
+        Candidate {
+            node: node.cast(),
+            _rcu: PhantomData,
+        }
     }
 
     /// Which direction's node it is.
@@ -392,7 +399,8 @@ impl<'rcu> Candidate<'rcu> {
     pub(crate) fn opened_by(self, key: &Key<'_>) -> bool {
         // SAFETY: As in `dir`; the original node comes first.
         unsafe {
-            let node = (&raw mut (*self.raw()).tuplehash).cast::<bindings::nf_conntrack_tuple_hash>();
+            let node =
+                (&raw mut (*self.raw()).tuplehash).cast::<bindings::nf_conntrack_tuple_hash>();
             let zone = Zone::read(&raw const (*self.raw()).zone);
             key.is_of(node) && zone.id(Dir::Original) == key.zone.id(Dir::Original)
         }

@@ -67,7 +67,13 @@ impl Table {
     pub(crate) fn new(buckets: u32) -> Result<KBox<Table>> {
         let mut rounded = buckets;
         let heads = allocate(&mut rounded, true).ok_or(ENOMEM)?;
-        match KBox::new(Table { heads: heads.cast(), buckets: rounded }, GFP_KERNEL) {
+        match KBox::new(
+            Table {
+                heads: heads.cast(),
+                buckets: rounded,
+            },
+            GFP_KERNEL,
+        ) {
             Ok(table) => Ok(table),
             Err(_) => {
                 // SAFETY: Just allocated, and nobody knows it.
@@ -121,8 +127,14 @@ impl Table {
     pub(crate) unsafe fn publish(table: KBox<Table>) {
         // SAFETY: By this function's contract; the barrier makes the chains visible first.
         unsafe {
-            write_once(addr_of_mut!(bindings::nf_conntrack_hash), table.heads.as_ptr());
-            write_once(addr_of_mut!(bindings::nf_conntrack_htable_size), table.buckets);
+            write_once(
+                addr_of_mut!(bindings::nf_conntrack_hash),
+                table.heads.as_ptr(),
+            );
+            write_once(
+                addr_of_mut!(bindings::nf_conntrack_htable_size),
+                table.buckets,
+            );
             bindings::rct_smp_wmb();
             write_once(addr_of_mut!(CURRENT), KBox::into_raw(table));
         }
@@ -159,7 +171,10 @@ impl Table {
     #[inline(always)]
     pub(crate) fn chain<'rcu>(&self, bucket: Bucket, _rcu: Held<'rcu>) -> Chain<'rcu> {
         // SAFETY: The head is initialised.
-        Chain { link: unsafe { Link::first(self.head(bucket)) }, _rcu: PhantomData }
+        Chain {
+            link: unsafe { Link::first(self.head(bucket)) },
+            _rcu: PhantomData,
+        }
     }
 
     /// Walks a chain with its lock held.
@@ -170,7 +185,10 @@ impl Table {
     #[inline(always)]
     pub(crate) unsafe fn locked_chain<'a>(&self, bucket: Bucket) -> Chain<'a> {
         // SAFETY: The head is initialised.
-        Chain { link: unsafe { Link::first(self.head(bucket)) }, _rcu: PhantomData }
+        Chain {
+            link: unsafe { Link::first(self.head(bucket)) },
+            _rcu: PhantomData,
+        }
     }
 
     /// Whether a chain is empty at a glance, without its lock.
@@ -199,11 +217,7 @@ impl Table {
     /// # Safety
     ///
     /// All bucket locks are taken, neither table is in use, and `self` is known to nobody.
-    pub(crate) unsafe fn take_all(
-        &self,
-        old: &Table,
-        bucket_of: impl Fn(&Conn, Dir) -> Hash,
-    ) {
+    pub(crate) unsafe fn take_all(&self, old: &Table, bucket_of: impl Fn(&Conn, Dir) -> Hash) {
         for bucket in 0..old.buckets {
             let head = old.head(Bucket(bucket));
             // SAFETY: By this function's contract nobody else changes the chains, and entries in
@@ -340,7 +354,11 @@ pub(crate) fn allocate(buckets: &mut u32, nulls: bool) -> Option<NonNull<c_void>
         let first = heads.as_ptr().cast::<*mut bindings::hlist_nulls_node>();
         for bucket in 0..rounded as usize {
             // SAFETY: Within the allocation; a head is one pointer, whose odd values are ends.
-            unsafe { first.add(bucket).write(core::ptr::without_provenance_mut(1 | bucket << 1)) };
+            unsafe {
+                first
+                    .add(bucket)
+                    .write(core::ptr::without_provenance_mut(1 | bucket << 1))
+            };
         }
     }
     Some(heads)

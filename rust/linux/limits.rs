@@ -26,7 +26,11 @@ impl<'a> Limits<'a> {
     /// The words are there and live for `'a`; `count` is not zero.
     #[inline(always)]
     pub(crate) unsafe fn from_raw(words: *const u32, count: usize) -> Self {
-        Limits { words, count, _lives: PhantomData }
+        Limits {
+            words,
+            count,
+            _lives: PhantomData,
+        }
     }
 
     /// One of them, in ticks. For an index that the row does not have, the first one.

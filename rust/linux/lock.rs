@@ -104,20 +104,13 @@ impl CSpinLock {
         self.guard(false)
     }
 
-    /// The guard of a lock that C code took, or took for us.
-    ///
-    /// # Safety
-    ///
-    /// The lock is held by this CPU, without having switched bottom halves off for it, and the
-    /// guard is the one that gives it back.
-    #[inline]
-    pub(crate) unsafe fn held(self) -> CSpinGuard {
-        self.guard(false)
-    }
-
     #[inline]
     fn guard(self, bh: bool) -> CSpinGuard {
-        CSpinGuard { lock: self, bh, _not_send: NotThreadSafe }
+        CSpinGuard {
+            lock: self,
+            bh,
+            _not_send: NotThreadSafe,
+        }
     }
 
     /// Lockdep's complaint unless this CPU holds the lock.

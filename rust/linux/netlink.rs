@@ -27,7 +27,10 @@ impl Attrs {
     /// There are `max + 1` of them, checked against a policy that makes the attributes as long as
     /// the numbers that the user of the result reads from them.
     pub(crate) unsafe fn from_raw(table: *const *const bindings::nlattr, max: u32) -> Self {
-        Attrs { table, max: max as usize }
+        Attrs {
+            table,
+            max: max as usize,
+        }
     }
 
     /// The attribute's content.
@@ -49,7 +52,8 @@ impl Attrs {
     /// The first `N` bytes of the attribute, which the policy says it has.
     fn bytes<const N: usize>(self, attr: u32) -> Option<[u8; N]> {
         // SAFETY: By the contract of `from_raw`.
-        self.data(attr).map(|data| unsafe { data.cast::<[u8; N]>().read() })
+        self.data(attr)
+            .map(|data| unsafe { data.cast::<[u8; N]>().read() })
     }
 
     /// A byte.
@@ -92,7 +96,9 @@ impl Attrs {
         let Some(nla) = NonNull::new(unsafe { *self.table.add(index) }.cast_mut()) else {
             return Ok(None);
         };
-        let mut nested = Nested { table: [core::ptr::null_mut(); N] };
+        let mut nested = Nested {
+            table: [core::ptr::null_mut(); N],
+        };
         let max = i32::try_from(N).unwrap_or(1).wrapping_sub(1);
         // SAFETY: The table has room for all numbers up to `max`, and so has the policy.
         to_result(unsafe {
@@ -115,7 +121,10 @@ pub(crate) struct Nested<const N: usize> {
 impl<const N: usize> Nested<N> {
     /// By type.
     pub(crate) fn attrs(&self) -> Attrs {
-        Attrs { table: self.table.as_ptr().cast(), max: N.wrapping_sub(1) }
+        Attrs {
+            table: self.table.as_ptr().cast(),
+            max: N.wrapping_sub(1),
+        }
     }
 }
 

@@ -73,28 +73,72 @@ pub(crate) trait Item: Copy {
 }
 
 /// A file's buffer, to be written to with `write!`.
-pub(crate) struct Writer(NonNull<bindings::seq_file>);
+///
+/// Formatting comes in small pieces; they are put together before they go into the file. What does
+/// not fit there is noted by the file, and printed again.
+pub(crate) struct Writer {
+    file: NonNull<bindings::seq_file>,
+    pieces: [u8; Self::ROOM],
+    len: usize,
+}
 
 impl Writer {
+    /// Room for a line in most cases.
+    const ROOM: usize = 256;
+
     /// The buffer of the file that C is being asked to print to.
     ///
     /// # Safety
     ///
     /// `file` points to a file that this task is printing to for as long as the result is in use.
     pub(crate) unsafe fn from_raw(file: NonNull<bindings::seq_file>) -> Self {
-        Writer(file)
-    }
-
-    /// As C knows it.
-    pub(crate) fn as_ptr(&mut self) -> *mut bindings::seq_file {
-        self.0.as_ptr()
+        Writer {
+            file,
+            pieces: [0; Self::ROOM],
+            len: 0,
+        }
     }
 
     /// Appends bytes as they are.
     #[inline]
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        // SAFETY: Valid by the type. Too much is noted in the file, and printed again.
-        unsafe { bindings::seq_write(self.0.as_ptr(), bytes.as_ptr().cast(), bytes.len()) };
+        if let Some(room) = self.room_for(bytes.len()) {
+            room.copy_from_slice(bytes);
+            return;
+        }
+        self.flush();
+        match self.room_for(bytes.len()) {
+            Some(room) => room.copy_from_slice(bytes),
+            None => self.append(bytes),
+        }
+    }
+
+    /// The next `len` bytes, if there are as many.
+    #[inline]
+    fn room_for(&mut self, len: usize) -> Option<&mut [u8]> {
+        let end = self.len.checked_add(len)?;
+        let room = self.pieces.get_mut(self.len..end)?;
+        self.len = end;
+        Some(room)
+    }
+
+    /// Hands what was put together over.
+    fn flush(&mut self) {
+        if let Some(bytes) = self.pieces.get(..self.len) {
+            self.append(bytes);
+        }
+        self.len = 0;
+    }
+
+    fn append(&self, bytes: &[u8]) {
+        // SAFETY: Valid by the contract of `from_raw`.
+        unsafe { bindings::seq_write(self.file.as_ptr(), bytes.as_ptr().cast(), bytes.len()) };
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 

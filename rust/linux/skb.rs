@@ -186,9 +186,7 @@ impl Skb {
         match conn {
             Some(conn) => self.attach(conn.to_ref(), info),
             // SAFETY: Valid by the type.
-            None => unsafe {
-                bindings::rct_skb_set_nfct(self.as_ptr(), usize::from(info as u8))
-            },
+            None => unsafe { bindings::rct_skb_set_nfct(self.as_ptr(), usize::from(info as u8)) },
         }
     }
 
@@ -196,9 +194,7 @@ impl Skb {
     #[inline]
     pub(crate) fn set_untracked(&self) {
         // SAFETY: Valid by the type.
-        unsafe {
-            bindings::rct_skb_set_nfct(self.as_ptr(), usize::from(CtInfo::Untracked as u8))
-        };
+        unsafe { bindings::rct_skb_set_nfct(self.as_ptr(), usize::from(CtInfo::Untracked as u8)) };
     }
 
     /// Takes the packet's entry, or template, away from it.

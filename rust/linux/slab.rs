@@ -83,7 +83,9 @@ impl Newborn {
             bindings::rct_conn_lock_init(&raw mut (*ct).lock);
             let hashes = (&raw mut (*ct).tuplehash).cast::<bindings::nf_conntrack_tuple_hash>();
             let nodes = [hashes, hashes.add(1)];
-            (&raw mut (*nodes[0]).tuple).cast::<Tuple>().write(*original);
+            (&raw mut (*nodes[0]).tuple)
+                .cast::<Tuple>()
+                .write(*original);
             (&raw mut (*nodes[0]).hnnode.pprev).write(core::ptr::null_mut());
             (&raw mut (*nodes[1]).tuple).cast::<Tuple>().write(*reply);
             write_saved_hash(ct, hash);
@@ -91,7 +93,9 @@ impl Newborn {
             write_once(&raw mut (*ct).timeout, 0);
             (&raw mut (*ct).ct_net.net).write(net.as_ptr());
             let from = offset_of!(bindings::nf_conn, __nfct_init_offset);
-            ct.cast::<u8>().add(from).write_bytes(0, size_of::<bindings::nf_conn>() - from);
+            ct.cast::<u8>()
+                .add(from)
+                .write_bytes(0, size_of::<bindings::nf_conn>() - from);
             (&raw mut (*ct).zone).cast::<Zone>().write(zone);
             bindings::rct_nf_conn_set_use(ct, 0);
             Some(Newborn(conn.cast()))

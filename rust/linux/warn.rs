@@ -4,12 +4,16 @@
 
 use crate::bindings;
 
-/// A warning with a backtrace, the first time only.
-#[cold]
-pub(crate) fn warn_once() {
-    // SAFETY: No requirements.
-    unsafe { bindings::rct_warn_on_once(true) };
+/// A warning with a backtrace, the first time that this place is reached.
+macro_rules! warn_once {
+    () => {{
+        static REACHED: kernel::sync::atomic::Atomic<i32> = kernel::sync::atomic::Atomic::new(0);
+        if REACHED.xchg(1, kernel::sync::atomic::Relaxed) == 0 {
+            let _ = kernel::warn_on!(true);
+        }
+    }};
 }
+pub(crate) use warn_once;
 
 /// Lets other tasks run. CONTEXT: sleepable.
 pub(crate) fn cond_resched() {

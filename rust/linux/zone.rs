@@ -80,12 +80,10 @@ impl Zone {
     #[inline]
     #[allow(clippy::cast_possible_truncation)]
     pub(crate) fn numbered_by(self, mark: u32) -> Self {
-        Zone { id: mark as u16, flags: 0, dir: self.dir }
-    }
-
-    /// As C has it.
-    #[inline]
-    pub(crate) fn as_ptr(&self) -> *const bindings::nf_conntrack_zone {
-        core::ptr::from_ref(self).cast()
+        Zone {
+            id: mark as u16,
+            flags: 0,
+            dir: self.dir,
+        }
     }
 }

@@ -17,7 +17,10 @@ use crate::pure::status::Bit;
 /// A packet of a connection.
 pub(crate) fn packet(conn: &Conn, skb: &Skb, info: CtInfo) -> Opinion {
     let limits = l4::limits(conn, Net::gre_limits);
-    let limits = Timers { unreplied: limits.get(0), replied: limits.get(1) };
+    let limits = Timers {
+        unreplied: limits.get(0),
+        replied: limits.get(1),
+    };
     let step = step(conn.status(), conn.gre_timers(), limits);
     if let Some(timers) = step.timers {
         conn.set_gre_timers(timers);

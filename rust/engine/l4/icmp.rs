@@ -57,7 +57,11 @@ fn classify_icmp(
     transport: &Transport,
     state: HookState<'_>,
 ) -> Option<Verdict> {
-    let Transport { family, proto, offset } = *transport;
+    let Transport {
+        family,
+        proto,
+        offset,
+    } = *transport;
     let bad = || l4::verifies(state) && skb.checksum_is_bad(state, offset, proto);
     let inspection = match family {
         Family::V4 => inspect_v4(skb, nhoff, offset, bad),

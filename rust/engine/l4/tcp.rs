@@ -93,6 +93,8 @@ fn check<'a>(
 fn advance(conn: &Conn, net: &Net, segment: &Segment<'_>, info: CtInfo) -> Step {
     let dir = info.dir();
     let limits = l4::limits(conn, Net::tcp_limits);
+    // Sequence adjustment changes under the lock, too.
+    let _locked = conn.lock().lock_bh();
     let status = conn.status();
     let env = Env {
         policy: Policy {
@@ -111,12 +113,14 @@ fn advance(conn: &Conn, net: &Net, segment: &Segment<'_>, info: CtInfo) -> Step 
         hz: HZ,
         timeout: |slot: Slot| limits.get(slot.index()),
     };
-    let _locked = conn.lock().lock_bh();
     let before = conn.load_tcp();
     let mut after = before;
     let step = tcp::step(&mut after, dir, segment, &env);
     conn.store_tcp(&before, &after);
-    if let Verdict::Invalid { shorten: Some(ticks) } = step.verdict {
+    if let Verdict::Invalid {
+        shorten: Some(ticks),
+    } = step.verdict
+    {
         conn.set_timeout(time::now().plus(ticks).0);
     }
     step

@@ -35,8 +35,17 @@ pub(crate) fn packet(
         return Opinion::Invalid;
     }
     let limits = l4::limits(conn, Net::udp_limits);
-    let limits = Limits { unreplied: limits.get(0), replied: limits.get(1) };
-    let step = step(conn.status(), conn.udp_stream(), time::jiffies(), HZ, &limits);
+    let limits = Limits {
+        unreplied: limits.get(0),
+        replied: limits.get(1),
+    };
+    let step = step(
+        conn.status(),
+        conn.udp_stream(),
+        time::jiffies(),
+        HZ,
+        &limits,
+    );
     if let Some(stream) = step.stream {
         conn.set_udp_stream(stream);
     }
