@@ -284,6 +284,12 @@ impl Coverage {
             }
             for e in r.entries.iter().filter(|e| e.current) {
                 self.add(format!("protocol  {}", e.tuple[0].proto));
+                for bit in (0..32).filter(|bit| !e.expired && e.status & 1 << bit != 0) {
+                    self.add(format!("status    {}", show::status(1 << bit)));
+                }
+                if let (132, false) = (e.tuple[0].proto, e.expired) {
+                    self.add(format!("sctp      state {}", e.proto[0]));
+                }
                 if let Some(s) = e.tcp_state() {
                     let before = self.tcp.insert(e.id, s).unwrap_or(0);
                     self.add(format!(

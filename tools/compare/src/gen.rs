@@ -161,7 +161,8 @@ pub fn sequence(seed: u64, number: u64, attempt: u32) -> Sequence {
         76..82 => other::sctp(&mut g, want),
         82..85 => other::portless(&mut g, want),
         85..90 => other::fragments(&mut g, want),
-        90..95 => other::garbage(&mut g, want),
+        90..94 => other::garbage(&mut g, want),
+        94..96 => other::clashes(&mut g, want),
         _ => other::mix(&mut g, want),
     };
     g.finish(number, profile, title.to_string())
@@ -216,6 +217,7 @@ pub struct Gen {
     noise: Noise,
     zone: (u16, u8, u8),
     zone_share: u32,
+    zone_mix: bool,
     held: Vec<u16>,
     clock_ms: u64,
     delays: u64,
@@ -234,6 +236,7 @@ impl Gen {
             noise: Noise::default(),
             zone: (0, 0, 0),
             zone_share: 0,
+            zone_mix: false,
             held: Vec::new(),
             clock_ms: 0,
             delays: 0,
@@ -285,6 +288,16 @@ impl Gen {
             );
             self.zone_share = *self.rng.choice(&[1000, 1000, 500, 900]).unwrap_or(&1000);
         }
+    }
+
+    /// Packets of a flow meet before either is confirmed, in several zones that
+    /// may share the reply's direction.
+    pub fn clash(&mut self) {
+        self.noise.hold = 500;
+        self.noise.spoil = 0;
+        self.zone = (1, *self.rng.choice(&[1, 1, 2, 3]).unwrap_or(&1), 0);
+        self.zone_share = *self.rng.choice(&[0, 500, 700]).unwrap_or(&0);
+        self.zone_mix = true;
     }
 
     pub fn chance(&mut self, thousandths: u32) -> bool {
@@ -446,6 +459,9 @@ impl Gen {
         }
         if self.zone.0 != 0 && self.chance(self.zone_share) {
             step.zone = self.zone;
+            if self.zone_mix {
+                step.zone.0 = self.rng.u16(1..4);
+            }
             if step.mark == 0 && self.zone.2 == 1 {
                 step.mark = u32::from(self.zone.0);
             }

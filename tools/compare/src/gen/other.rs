@@ -427,6 +427,30 @@ pub fn garbage(g: &mut Gen, want: usize) -> &'static str {
     "garbage"
 }
 
+/// New flows that race to be confirmed.
+pub fn clashes(g: &mut Gen, want: usize) -> &'static str {
+    g.clash();
+    while g.len() < want {
+        if g.chance(50) {
+            g.some_delay();
+        }
+        let flow = [(g.rng.u16(1024..1040), 53)];
+        let ids = [g.rng.u16(..8)];
+        for _ in 0..g.rng.u8(2..6) {
+            match g.rng.u8(..12) {
+                0 => echo_packet(g, &ids),
+                1 => {
+                    let to = g.len() + 3;
+                    tcp::run(g, to, (flow[0].0, 80));
+                }
+                2 => error(g),
+                _ => udp_packet(g, &flow),
+            }
+        }
+    }
+    "clashes"
+}
+
 pub fn mix(g: &mut Gen, want: usize) -> &'static str {
     let flows = [(g.rng.u16(..), 53), (g.rng.u16(..), 123)];
     let ids = [g.rng.u16(..)];
