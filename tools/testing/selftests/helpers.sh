@@ -268,7 +268,8 @@ total = sum(struct.unpack("!10H", head)); total = (total & 0xffff) + (total >> 1
 print((head[:10] + struct.pack("!H", total) + head[12:] + payload).hex())' "$@"; }
 left hex "hex=$(ip4 10.0.1.2 10.0.2.2 "$(gre 0x2222)")"
 right hex "hex=$(ip4 10.0.2.2 10.0.1.2 "$(gre 0x1111)")"
-poll 3 eval '[ "$(packets "$R" related)" -ge 1 ]'
+related_seen() { [ "$(packets "$R" related)" -ge 1 ]; }
+poll 3 related_seen
 is "PPTP: one connection of both directions" 1 "$(entries "$R" -p gre | wc -l)"
 like "PPTP: with both keys" "srckey=0x1111 dstkey=0x2222 .*srckey=0x2222 dstkey=0x1111" "$(entries "$R" -p gre)"
 unlike "PPTP: answered" UNREPLIED "$(entries "$R" -p gre)"
