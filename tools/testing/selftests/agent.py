@@ -12,6 +12,7 @@ A test starts one agent and writes commands; each is answered by one line, `ok
   inject NS DEV MAC PROTO key=value...
   exchange CLIENT SERVER BYTES        scan NS ADDR FIRST LAST
   inject-many NS DEV MAC COUNT [FIRST]
+  look NS [PROTO]
   queue NAME NS NUMBER    queue-get NAME    queue-let NAME [drop]    queue-close NAME
 """
 
@@ -173,6 +174,20 @@ def scan(ns, addr, first, last):
     return "open " + ",".join(map(str, found))
 
 
+def look(ns, proto="tcp"):
+    """How many packets were invalid so far, and the state of the first entry of PROTO."""
+    enter(ns)
+    with open("/proc/thread-self/net/stat/nf_conntrack") as f:
+        column = f.readline().split().index("invalid")
+        invalid = sum(int(line.split()[column], 16) for line in f)
+    with open("/proc/thread-self/net/nf_conntrack") as f:
+        for line in f:
+            words = line.split()
+            if words[2] == proto:
+                return f"{invalid} {words[5] if '=' not in words[5] else '-'}"
+    return f"{invalid} none"
+
+
 def attributes(data):
     """Netlink attributes of DATA as a dict."""
     found, at = {}, 0
@@ -292,7 +307,7 @@ def inject_many(ns, dev, mac, count, first="1"):
 COMMANDS = {
     "tcp-listen": tcp_listen, "tcp-connect": tcp_connect, "accept": accept, "udp": udp, "udp-to": udp_to,
     "send": send, "send-quoted": send_quoted, "recv": recv, "recv-quoted": recv_quoted, "exchange": exchange, "close": close, "reset": reset, "ping": ping,
-    "inject": inject, "scan": scan,
+    "inject": inject, "scan": scan, "look": look,
     "queue": queue, "queue-get": queue_get, "queue-let": queue_let, "queue-close": queue_close, "inject-many": inject_many,
 }
 

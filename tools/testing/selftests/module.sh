@@ -26,7 +26,7 @@ restore() { unload && modprobe nf_conntrack; }
 
 modinfo -F parm nf_conntrack | sed -E 's/:.*( \([a-z]+\))$/\1/' | sort | fact
 modinfo -F alias nf_conntrack | sort | fact
-modinfo -F license nf_conntrack | fact
+like "a free licence" '^GPL' "$(modinfo -F license nf_conntrack)"
 modinfo -F depends nf_conntrack | tr ',' '\n' | grep -v libcrc | sort | fact
 for p in "$params"/*; do fact "$(basename "$p") $(stat -c %a "$p")"; done
 is "hashsize shows the buckets" "$(cat /proc/sys/net/netfilter/nf_conntrack_buckets)" "$(cat $params/hashsize)"

@@ -39,10 +39,11 @@ is "the limit" 200 "$(<$max)"
 # Entries without an answer give way.
 zero "$R"
 say inject-many "$C" c0 "$(mac 1 1)" 400
-is "400 flows, the table holds 200" 200 "$(size "$R")"
+# All in a bucket that may go go together, so there can be room for a few more.
+within "400 flows, the table holds 200" 185 200 "$(size "$R")"
 early=$(stat_sum "$R" early_drop) drop=$(stat_sum "$R" drop)
-is "each of the others was dropped early or refused" 200 $((early + drop))
-within "most gave way" 150 200 "$early"
+is "each of the others was dropped early or refused" 400 $((early + drop + $(size "$R")))
+within "most gave way" 150 250 "$early"
 is "what was not refused passed" $((400 - drop)) "$(packets "$R" passed)"
 
 # A table of assured entries: nothing gives way.

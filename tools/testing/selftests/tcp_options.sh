@@ -22,7 +22,6 @@ table inet t {
 }
 END
 sys() { setctl "$R" "net.netfilter.nf_conntrack_$1=$2"; }
-state() { entry "$R" -f $f -p tcp | sed -nE 's/^tcp +6 [0-9]+ ([A-Z_]+) .*/\1/p'; }
 verdict() { # of what was sent since zero
 	case "$(packets "$R" valid) $(packets "$R" invalid)" in
 	"1 0") echo valid ;;
@@ -31,15 +30,20 @@ verdict() { # of what was sent since zero
 	esac
 }
 try() { # SIDE FLAGS KEY=VALUE...: the verdict on one packet and the state after it
-	local side=$1 flags=$2
+	local side=$1 flags=$2 before after entry
 	shift 2
-	zero "$R"
+	before=$(agent look "$R")
 	if [ "$side" = left ]; then
 		left tcp src=$l dst=$h sport=1 dport=2 win=1000 "flags=$flags" "$@"
 	else
 		right tcp src=$h dst=$l sport=2 dport=1 win=1000 "flags=$flags" "$@"
 	fi
-	echo "$(verdict) $(state)"
+	read -r after entry <<<"$(agent look "$R")"
+	case $((after - ${before% *})) in
+	0) echo "valid $entry" ;;
+	1) echo "invalid $entry" ;;
+	*) echo "counted $((after - ${before% *})) times $entry" ;;
+	esac
 }
 connect() { # [OPTIONS]: a connection, window 1000 both ways
 	flush "$R"
@@ -87,7 +91,7 @@ for family in 4 6; do
 	fact "IPv$family loose: RST first: $(try left R seq=70000)"
 	flush "$R"
 	sys tcp_loose 0
-	is "IPv$family not loose: not picked up" "invalid " "$(try left A seq=70000 ack=80000 len=5)"
+	is "IPv$family not loose: not picked up" "invalid none" "$(try left A seq=70000 ack=80000 len=5)"
 	is "IPv$family not loose: SYN is" "valid SYN_SENT" "$(try left S seq=1)"
 	sys tcp_loose 1
 
