@@ -9,7 +9,7 @@
 # The test bed (tools/testbed) installs itself on first use.
 
 KERNEL ?= stock
-RELEASE ?= $(shell uname -r)
+RELEASE ?= $(if $(KDIR),$(shell cat "$(KDIR)/include/config/kernel.release"),$(shell uname -r))
 MODULES ?= $(INSTALL_MOD_PATH)/lib/modules/$(RELEASE)
 
 override clone := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
@@ -21,7 +21,8 @@ all: module
 # --- build
 
 ifdef KDIR
-BUILD ?= $(clone)/build/$(notdir $(abspath $(KDIR)))
+# Named after the kernel's release.
+BUILD ?= $(clone)/build/$(shell cat "$(KDIR)/include/config/kernel.release" 2>/dev/null)
 module:
 	@$(clone)/tools/probe --tree "$(KDIR)"
 	@mkdir -p "$(BUILD)"
