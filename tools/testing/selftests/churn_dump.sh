@@ -12,7 +12,7 @@ in_ns "$R" nft 'add table inet t; add chain inet t o { type filter hook output p
 ok "600 entries that stay" in_ns "$R" python3 "$here/churn.py" insert 0 600
 ip netns exec "$R" python3 "$here/churn.py" flood >/dev/null 2>&1 &
 flood=$!
-pids+=($flood)
+pids+=("$flood")
 poll 10 eval '[ "$(size "$R")" -gt 620 ]' || fail "others come"
 for ((i = 0; i < ${DUMPS:-15}; i++)); do
 	in_ns "$R" conntrack -L 2>/dev/null | awk '/src=192.0.2.1 / { n++; if (!s[$5 $6 $7 $8]++) d++ } END { print n, d }'

@@ -29,7 +29,7 @@ rules() {
 rules | in_ns "$R" nft -f - || fail "the rule set loads"
 
 numbers() { # SET: its numbers
-	in_ns "$R" nft list set inet t "$1" | tr -d '\n\t' | sed -n 's/.*elements = {\([^}]*\)}.*/\1/p' | tr ', ' '\n\n' | grep .
+	in_ns "$R" nft list set inet t "$1" | tr -d '\n\t' | sed -n 's/.*elements = {\([^}]*\)}.*/\1/p' | tr -s ', ' '\n' | grep .
 }
 
 # A connection that must survive all of it.

@@ -58,13 +58,13 @@ is "a bad size changes nothing" 8192 "$(<$param)"
 # A storm of resizes, while packets come, the table is dumped, entries come and go.
 ip netns exec "$R" python3 "$here/churn.py" flood >/dev/null 2>&1 &
 flood=$!
-pids+=($flood)
+pids+=("$flood")
 (while :; do in_ns "$R" conntrack -L >/dev/null 2>&1; done) &
 dump=$!
-pids+=($dump)
+pids+=("$dump")
 (while :; do in_ns "$R" cat /proc/net/nf_conntrack >/dev/null; done) &
 dump2=$!
-pids+=($dump2)
+pids+=("$dump2")
 bad=0
 for ((i = 0; i < ${RESIZES:-20}; i++)); do
 	size=$((1024 << (i % 6)))
