@@ -461,3 +461,6 @@ fn next_picked(
         *number = number.wrapping_add(1);
     }
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
