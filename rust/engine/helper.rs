@@ -544,6 +544,7 @@ mod tests {
     use crate::linux::fake::expect::helper as new_helper;
     use crate::linux::fake::expect::Home;
     use crate::linux::once::read_once;
+    use crate::pure::status::Bit;
 
     const TCP: u8 = 6;
     const V4: u16 = 2;
@@ -681,10 +682,32 @@ mod tests {
         let decided = home.master().ok_or(ENOMEM)?;
         assert_eq!(try_assign(&decided, &template, Gfp::KERNEL), Ok(()));
         assert_eq!((assigned(&decided), references(&helper)), (false, 3));
-        put(&conn);
+        // It stays where the area is used already, and goes if the template's is of another kind.
+        conn.clear_bit(Bit::Helper);
+        assert_eq!(try_assign(&conn, &template, Gfp::KERNEL), Ok(()));
+        assert_eq!((assigned(&conn), references(&helper)), (true, 3));
+        // SAFETY: The test's own; nobody calls it.
+        unsafe { (*helper.as_ptr()).help = Some(look) };
+        let other = new_helper(b"other", 1, 1).ok_or(ENOMEM)?;
+        put(&template);
+        template.help().ok_or(EINVAL)?.set_helper(other);
+        assert_eq!(try_assign(&conn, &template, Gfp::KERNEL), Ok(()));
+        assert_eq!((assigned(&conn), references(&helper)), (false, 1));
         put(&template);
         assert_eq!((assigned(&conn), references(&helper)), (false, 1));
         Ok(())
+    }
+
+    /// # Safety
+    ///
+    /// None.
+    unsafe extern "C" fn look(
+        _: *mut bindings::sk_buff,
+        _: kernel::ffi::c_uint,
+        _: *mut bindings::nf_conn,
+        _: bindings::ip_conntrack_info,
+    ) -> kernel::ffi::c_int {
+        0
     }
 
     /// # Safety
