@@ -12,6 +12,7 @@ use core::fmt::Write;
 use core::mem::offset_of;
 use core::ptr::without_provenance_mut;
 use core::ptr::NonNull;
+use kernel::cpu::nr_cpu_ids;
 use kernel::prelude::*;
 use kernel::security::SecurityCtx;
 use kernel::sync::atomic::Relaxed;
@@ -375,9 +376,9 @@ impl Line {
         let Some(first) = pos.checked_sub(1).and_then(|cpu| u32::try_from(cpu).ok()) else {
             return Some(Line::Heading);
         };
-        // SAFETY: Constant since boot; any number may be asked for below the limit.
-        let cpu =
-            unsafe { (first..bindings::nr_cpu_ids).find(|cpu| bindings::rct_cpu_possible(*cpu)) };
+        // SAFETY: Any number may be asked for below the limit.
+        let possible = |cpu: &u32| unsafe { bindings::rct_cpu_possible(*cpu) };
+        let cpu = (first..nr_cpu_ids()).find(possible);
         *pos = cpu.map_or(i64::from(first), i64::from).saturating_add(1);
         cpu.map(Line::Cpu)
     }
