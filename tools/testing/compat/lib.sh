@@ -1,0 +1,44 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What the compatibility scenarios share, beyond the selftests' library: real
+# servers and clients (peer.py), one fact for each thing that a user would notice.
+
+compat=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+# shellcheck source=tools/testing/selftests/lib.sh
+. "$compat/../selftests/lib.sh"
+
+listens() { # NS t|u ADDRESS PORT
+	in_ns "$1" ss -Hl"$2"n "sport = :$4" | grep -qF -- "$3"
+}
+
+# serve NS PROTO ADDRESS PORT: a server there; goes when the test does.
+serve() {
+	local kind=t
+	case $2 in tftp | sip | udp) kind=u ;; esac
+	in_ns "$1" python3 -IS "$compat/peer.py" serve "$2" "$3" "$4" 2>>"$tmp/serve.err" &
+	pids+=($!)
+	poll 10 listens "$1" $kind "$3" "$4" || fail "server of $2 at $3"
+}
+
+# client WHAT WANTED NS ARG...: what a client of peer.py prints has WANTED (a
+# regular expression) in it; all of it is a fact.
+client() {
+	local what=$1 wanted=$2 ns=$3 said
+	shift 3
+	said=$(in_ns "$ns" python3 -IS "$compat/peer.py" "$@" 2>&1 | tail -n 12)
+	like "$what" "$wanted" "$said"
+	sed "s/^/$what: /" <<<"$said" | fact
+}
+
+# Who closes first, and when the table is looked at, is chance.
+settled='s/ (FIN_WAIT|CLOSE_WAIT|LAST_ACK|TIME_WAIT|CLOSE) / closing /'
+
+# table WHAT NS [ARG...]: the table as facts; ports that the kernel chose are `p`.
+table() {
+	local what=$1
+	shift
+	entries "$@" | sed -E "$settled; s/(port)=[3-6][0-9]{4}/\1=p/g; s/^/$what: /" | sort | fact
+}
+
+hit() { [ "$(packets "$1" "$2")" -ge "${3:-1}" ]; }
