@@ -8,6 +8,8 @@
                                   COUNT namespaces, JOBS at a time, each ended amid its
                                   traffic; RULES is a file for `nft -f` there
   churn.py insert FIRST COUNT     entries by netlink, assured, in this namespace
+  churn.py storm COUNT            COUNT resizes of the table in use, with dumps and flushes
+                                  in between; what must stay is found after each
 """
 
 import fcntl
@@ -144,12 +146,52 @@ def insert(first, count):
     return 0
 
 
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+def storm(count):
+    import netlink_garbage as nl
+    link = nl.Link()
+    buckets, param = "/proc/sys/net/netfilter/nf_conntrack_buckets", "/sys/module/nf_conntrack/parameters/hashsize"
+    traffic, bad = Traffic(), 0
+    insert(0, 200)
+    for i in range(count):
+        size = 1024 << (i % 6)
+        with open(buckets if i % 2 else param, "w") as f:
+            f.write(f"{size}\n")
+        if int(read(buckets)) != size:
+            print(f"resize {i}: {read(buckets).strip()}, not {size}")
+            bad += 1
+        traffic.round()
+        if i % 5 == 1:
+            mine = [line for line in read("/proc/net/nf_conntrack").splitlines() if "src=192.0.2.1 " in line]
+            if len(mine) != 200 or len(set(line.split("sport=")[1] for line in mine)) != 200:
+                print(f"resize {i}: {len(mine)} of 200 entries in /proc")
+                bad += 1
+        if i % 5 == 3:
+            link.sock.send(link.message(nl.CT, nl.GET, nl.REQUEST | nl.ACK | nl.DUMP, nl.AF_INET, b""))
+            said, n = link.answer()
+            if said != "0" or n < 200:
+                print(f"resize {i}: dump {said}, {n} entries")
+                bad += 1
+        if i % 7 == 6:
+            nl.flush(link)
+            insert(0, 200)
+    nl.flush(link)
+    print(f"{count} resizes, {bad} bad")
+    return bad > 0
+
+
 def main():
     what, *rest = sys.argv[1:]
     if what == "flood":
         return flood(float(rest[0]) if rest else 3600)
     if what == "insert":
         return insert(int(rest[0]), int(rest[1]))
+    if what == "storm":
+        return storm(int(rest[0]))
     return spaces(int(rest[0]), int(rest[1]), *rest[2:])
 
 
