@@ -569,17 +569,22 @@ pub(crate) unsafe extern "C" fn nf_ct_change_status_common(
     0
 }
 
+/// # Safety
+///
+/// Called by the kernel through `nf_ct_hook`, with what that hook passes.
 unsafe extern "C" fn hook_update(_net: *mut net, skb: *mut sk_buff) -> c_int {
     let guard = rcu::read_lock();
     // SAFETY: nfnetlink_queue owns the packet.
-    to_int(datapath::resume(
-        unsafe { Skb::from_raw(skb) },
-        Held::by(&guard),
-    ))
+    let skb = unsafe { Skb::from_raw(skb) };
+    to_int(datapath::resume(skb, Held::by(&guard)))
 }
 
 /// The packet's tuple, as its connection has it if it has one; else that of the packet's answers,
 /// as the connection found for it has it. IPv4 only.
+///
+/// # Safety
+///
+/// Called by the kernel through `nf_ct_hook`, with what that hook passes.
 unsafe extern "C" fn hook_get_tuple_skb(
     dst_tuple: *mut nf_conntrack_tuple,
     skb: *const sk_buff,
@@ -608,6 +613,10 @@ unsafe extern "C" fn hook_get_tuple_skb(
 
 /// Gives a packet that a rule made in answer (a reset, an ICMP error) the connection of the packet
 /// that it answers.
+///
+/// # Safety
+///
+/// Called by the kernel through `nf_ct_hook`, with what that hook passes.
 unsafe extern "C" fn hook_attach(nskb: *mut sk_buff, skb: *const sk_buff) {
     // SAFETY: The callers in the kernel own both packets.
     let (new, old) = unsafe { (Skb::from_raw(nskb), Skb::from_raw(skb)) };
@@ -619,6 +628,9 @@ unsafe extern "C" fn hook_attach(nskb: *mut sk_buff, skb: *const sk_buff) {
     new.attach_shared(old.conn(), info);
 }
 
+/// # Safety
+///
+/// Called by the kernel through `nf_ct_hook`, with what that hook passes.
 unsafe extern "C" fn hook_set_closing(nfct: *mut nf_conntrack) {
     // SAFETY: The caller has a reference.
     let conn = unsafe { Conn::from_raw(nfct.cast()) };
@@ -627,6 +639,9 @@ unsafe extern "C" fn hook_set_closing(nfct: *mut nf_conntrack) {
     }
 }
 
+/// # Safety
+///
+/// Called by the kernel through `nf_ct_hook`, with what that hook passes.
 unsafe extern "C" fn hook_get_id(nfct: *const nf_conntrack) -> u32 {
     // SAFETY: The caller has a reference.
     unsafe { nf_ct_get_id(nfct.cast()) }

@@ -151,11 +151,21 @@ static ICMPV6: Table = Table(nf_conntrack_l4proto {
 
 static GENERIC: Table = Table(table::<GenericTimeouts>(255));
 
+/// Whether the worker may evict an assured entry.
+///
+/// # Safety
+///
+/// Called through the table, with what its declaration passes.
 unsafe extern "C" fn can_early_drop(ct: *const nf_conn) -> bool {
     // SAFETY: The caller has a reference.
     l4::is_closing(unsafe { Conn::from_raw(ct) })
 }
 
+/// Shows the state of an entry in `/proc`.
+///
+/// # Safety
+///
+/// Called through the table, with what its declaration passes.
 unsafe extern "C" fn print(s: *mut seq_file, ct: *mut nf_conn) {
     // SAFETY: The caller is showing the entry, to which it has a reference.
     unsafe {
@@ -306,6 +316,11 @@ impl Kind for Icmpv6 {
     }
 }
 
+/// Adds a tuple's identifier, type and code.
+///
+/// # Safety
+///
+/// Called through the table, with what its declaration passes.
 unsafe extern "C" fn icmp_tuple_to_nlattr<K: Kind>(
     skb: *mut sk_buff,
     tuple: *const nf_conntrack_tuple,
@@ -321,6 +336,12 @@ unsafe extern "C" fn icmp_tuple_to_nlattr<K: Kind>(
     sent(put())
 }
 
+/// Reads a tuple's identifier, type and code. Errors: `EINVAL` without one that is wanted, and for a
+/// type without an answer.
+///
+/// # Safety
+///
+/// Called through the table, with what its declaration passes.
 unsafe extern "C" fn icmp_nlattr_to_tuple<K: Kind>(
     tb: *mut *mut nlattr,
     t: *mut nf_conntrack_tuple,
@@ -354,6 +375,11 @@ unsafe extern "C" fn icmp_nlattr_to_tuple<K: Kind>(
     got(read())
 }
 
+/// Bytes that a tuple's attributes take in a message.
+///
+/// # Safety
+///
+/// Called through the table, with what its declaration passes.
 unsafe extern "C" fn icmp_nlattr_tuple_size<K: Kind>() -> c_uint {
     c_uint::from(const { size_of_attrs(&[1, 1, 2]) })
 }
@@ -361,6 +387,10 @@ unsafe extern "C" fn icmp_nlattr_tuple_size<K: Kind>() -> c_uint {
 // States -----------------------------------------------------------------------------------------
 
 /// Adds the state of a TCP connection. On its end nobody wants more than the last state.
+///
+/// # Safety
+///
+/// Called through the table, with what its declaration passes.
 unsafe extern "C" fn tcp_to_nlattr(
     skb: *mut sk_buff,
     _nla: *mut nlattr,
@@ -396,6 +426,11 @@ unsafe extern "C" fn tcp_to_nlattr(
     )
 }
 
+/// Sets the state of a TCP connection, as far as it is given.
+///
+/// # Safety
+///
+/// Called through the table, with what its declaration passes.
 unsafe extern "C" fn tcp_from_nlattr(cda: *mut *mut nlattr, ct: *mut nf_conn) -> c_int {
     // SAFETY: ctnetlink parsed `CTA_PROTOINFO_*`, and has a reference to the entry.
     let (attrs, conn) = unsafe {
@@ -434,6 +469,11 @@ unsafe extern "C" fn tcp_from_nlattr(cda: *mut *mut nlattr, ct: *mut nf_conn) ->
     got(read())
 }
 
+/// Adds the state of an SCTP association.
+///
+/// # Safety
+///
+/// Called through the table, with what its declaration passes.
 unsafe extern "C" fn sctp_to_nlattr(
     skb: *mut sk_buff,
     _nla: *mut nlattr,
@@ -465,6 +505,11 @@ unsafe extern "C" fn sctp_to_nlattr(
     )
 }
 
+/// Sets the state of an SCTP association, which has to be complete. Errors: `EINVAL`.
+///
+/// # Safety
+///
+/// Called through the table, with what its declaration passes.
 unsafe extern "C" fn sctp_from_nlattr(cda: *mut *mut nlattr, ct: *mut nf_conn) -> c_int {
     // SAFETY: ctnetlink parsed `CTA_PROTOINFO_*`, and has a reference to the entry.
     let (attrs, conn) = unsafe {
@@ -544,6 +589,10 @@ timeouts! {
 
 /// Makes a policy of attributes, in seconds; what is not given is the namespace's. Without a policy
 /// the namespace's timeouts are set.
+///
+/// # Safety
+///
+/// Called through the table, with what its declaration passes.
 unsafe extern "C" fn timeouts_from_nlattr<T: Timeouts>(
     tb: *mut *mut nlattr,
     net: *mut net,
@@ -576,6 +625,10 @@ unsafe extern "C" fn timeouts_from_nlattr<T: Timeouts>(
 }
 
 /// Adds a policy's timeouts in seconds. Errors: `ENOSPC` without room.
+///
+/// # Safety
+///
+/// Called through the table, with what its declaration passes.
 unsafe extern "C" fn timeouts_to_nlattr<T: Timeouts>(
     skb: *mut sk_buff,
     data: *const c_void,

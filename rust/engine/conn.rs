@@ -220,7 +220,7 @@ pub(crate) fn zone_of(template: Option<&Conn>, mark: impl FnOnce() -> u32) -> Zo
         None => Zone::DEFAULT,
         Some(template) => {
             let zone = template.zone();
-            if zone.from_mark() {
+            if zone.is_by_mark() {
                 zone.numbered_by(mark())
             } else {
                 zone

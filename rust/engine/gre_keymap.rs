@@ -95,9 +95,9 @@ pub(crate) fn lookup(net: &Net, tuple: &Tuple) -> u16 {
     }
     let guard = rcu::read_lock();
     let mut entries = list.nodes(Held::by(&guard));
-    // SAFETY: Entries of the list stay for the read-side section.
     entries
         .find_map(|entry| {
+            // SAFETY: Entries of the list stay for the read-side section.
             let entry = unsafe { tuple_of(entry) };
             is_for(&entry, tuple).then_some(entry.src.id)
         })
@@ -161,6 +161,7 @@ pub(crate) fn add(conn: &Conn, original: &Tuple, reply: &Tuple) -> bool {
         let _guard = LOCK.get().lock_bh();
         // SAFETY: The data are PPTP's, whose helper calls; the slots are the lock's.
         let (first, second) = unsafe { (slot(master, Dir::Original), slot(master, Dir::Reply)) };
+        // SAFETY: Under the lock, nobody else has the slots.
         let request = match unsafe { (NonNull::new(*first), NonNull::new(*second)) } {
             (None, None) => Request::New,
             (Some(has_there), Some(has_back)) => {

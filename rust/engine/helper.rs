@@ -197,9 +197,10 @@ pub(crate) fn hold_translator(name: &CStr, l3: u16, proto: u8) -> Result {
     };
     let attempt = || {
         let guard = rcu::read_lock();
-        // SAFETY: In the list, so its module is there or going away, which the call checks.
-        find_translator(module.as_c_str(), Held::by(&guard))
-            .map(|translator| unsafe { bindings::try_module_get((*translator.as_ptr()).module) })
+        find_translator(module.as_c_str(), Held::by(&guard)).map(|translator| {
+            // SAFETY: In the list, so its module is there or going away, which the call checks.
+            unsafe { bindings::try_module_get((*translator.as_ptr()).module) }
+        })
     };
     let held = match attempt() {
         Some(held) => held,

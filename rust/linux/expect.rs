@@ -702,8 +702,9 @@ impl Help<'_> {
     /// How many expectations of a class the connection has; none in classes that there are not.
     #[inline]
     pub(crate) fn count(self, class: u32, _locked: ExpectLocked<'_>) -> u32 {
-        // SAFETY: Within the array; writers hold the lock.
-        self.count_ptr(class)
-            .map_or(0, |count| u32::from(unsafe { read_once(count) }))
+        self.count_ptr(class).map_or(0, |count| {
+            // SAFETY: Within the array; writers hold the lock.
+            u32::from(unsafe { read_once(count) })
+        })
     }
 }

@@ -170,8 +170,8 @@ impl Table {
     /// Walks a chain under RCU.
     #[inline(always)]
     pub(crate) fn chain<'rcu>(&self, bucket: Bucket, _rcu: Held<'rcu>) -> Chain<'rcu> {
-        // SAFETY: The head is initialised.
         Chain {
+            // SAFETY: The head is initialised.
             link: unsafe { Link::first(self.head(bucket)) },
             _rcu: PhantomData,
         }
@@ -184,8 +184,8 @@ impl Table {
     /// The lock of `bucket` is held for `'a`, and the chain does not change during the walk.
     #[inline(always)]
     pub(crate) unsafe fn locked_chain<'a>(&self, bucket: Bucket) -> Chain<'a> {
-        // SAFETY: The head is initialised.
         Chain {
+            // SAFETY: The head is initialised.
             link: unsafe { Link::first(self.head(bucket)) },
             _rcu: PhantomData,
         }

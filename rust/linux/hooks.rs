@@ -221,9 +221,11 @@ pub(crate) fn request_module(name: &'static CStr) {
 
 /// Whether anybody takes log messages of any family.
 pub(crate) fn has_logger() -> bool {
-    // SAFETY: The argument is a family.
     (0..bindings::NFPROTO_NUMPROTO).any(|family| {
-        u8::try_from(family).is_ok_and(|family| unsafe { bindings::nf_log_is_registered(family) })
+        u8::try_from(family).is_ok_and(|family| {
+            // SAFETY: The argument is a family.
+            unsafe { bindings::nf_log_is_registered(family) }
+        })
     })
 }
 

@@ -51,9 +51,10 @@ impl Attrs {
 
     /// The first `N` bytes of the attribute, which the policy says it has.
     fn bytes<const N: usize>(self, attr: u32) -> Option<[u8; N]> {
-        // SAFETY: By the contract of `from_raw`.
-        self.data(attr)
-            .map(|data| unsafe { data.cast::<[u8; N]>().read() })
+        self.data(attr).map(|data| {
+            // SAFETY: By the contract of `from_raw`.
+            unsafe { data.cast::<[u8; N]>().read() }
+        })
     }
 
     /// A byte.

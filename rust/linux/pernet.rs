@@ -82,11 +82,17 @@ impl<S: Subsystem> PinnedDrop for Registration<S> {
     }
 }
 
+/// # Safety
+///
+/// Called by the kernel, for a namespace that it sets up or ends.
 unsafe extern "C" fn enter<S: Subsystem>(net: *mut bindings::net) -> c_int {
     // SAFETY: The kernel calls with a namespace that has its area.
     from_result(|| S::enter(unsafe { Net::from_raw(net) }).map(|()| 0))
 }
 
+/// # Safety
+///
+/// Called by the kernel, for a namespace that it sets up or ends.
 unsafe extern "C" fn leave<S: Subsystem>(list: *mut bindings::list_head) {
     S::leave(Batch {
         list,

@@ -273,6 +273,9 @@ fn carry(item: Option<impl Item>) -> *mut c_void {
     item.map_or(null_mut(), |item| item.into_ptr().as_ptr())
 }
 
+/// # Safety
+///
+/// Called by the kernel, for a file that is being read.
 unsafe extern "C" fn start<F: NetFile>(
     file: *mut bindings::seq_file,
     pos: *mut bindings::loff_t,
@@ -285,6 +288,9 @@ unsafe extern "C" fn start<F: NetFile>(
     }
 }
 
+/// # Safety
+///
+/// Called by the kernel, for a file that is being read.
 unsafe extern "C" fn next<F: NetFile>(
     file: *mut bindings::seq_file,
     _item: *mut c_void,
@@ -297,11 +303,17 @@ unsafe extern "C" fn next<F: NetFile>(
     }
 }
 
+/// # Safety
+///
+/// Called by the kernel, for a file that is being read.
 unsafe extern "C" fn stop<F: NetFile>(_file: *mut bindings::seq_file, _item: *mut c_void) {
     // SAFETY: Opened by `start`.
     unsafe { bindings::rcu_read_unlock() };
 }
 
+/// # Safety
+///
+/// Called by the kernel, for a file that is being read.
 unsafe extern "C" fn show<F: NetFile>(file: *mut bindings::seq_file, item: *mut c_void) -> c_int {
     // SAFETY: Between `start` and `stop`; see `opened`. The item is what one of the two gave.
     unsafe {

@@ -76,6 +76,9 @@ impl<O: ReadOption> PinnedDrop for Registration<O> {
     }
 }
 
+/// # Safety
+///
+/// Called by the kernel, for a socket that a task asks about.
 unsafe extern "C" fn get<O: ReadOption>(
     sock: *mut bindings::sock,
     _number: c_int,
@@ -90,7 +93,7 @@ unsafe extern "C" fn get<O: ReadOption>(
             user: UserPtr::from_ptr(user),
             room,
         };
-        // SAFETY: The caller has a reference to the socket, which is of the option's family.
+        // INVARIANT: The caller has a reference to the socket, which is of the option's family.
         O::get(
             Socket {
                 sock,

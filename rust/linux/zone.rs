@@ -72,7 +72,7 @@ impl Zone {
 
     /// Whether packets get their zone's number from their mark (a template's zone only).
     #[inline]
-    pub(crate) fn from_mark(self) -> bool {
+    pub(crate) fn is_by_mark(self) -> bool {
         u32::from(self.flags) & bindings::NF_CT_FLAG_MARK != 0
     }
 
