@@ -263,7 +263,8 @@ pub(crate) fn ext_add(conn: &Conn, gfp: Gfp) -> Option<Help<'_>> {
 
 /// Gives a new connection the helper of its template.
 ///
-/// A helper that a rule gave to the connection itself stays. Errors: `ENOMEM`.
+/// A helper that a rule gave to the connection itself stays. Errors: `ENOMEM`. CONTEXT: any, so `gfp`
+/// must not sleep.
 pub(crate) fn try_assign(conn: &Conn, template: &Conn, gfp: Gfp) -> Result {
     if conn.has(Status::HELPER) {
         return Ok(());
@@ -664,8 +665,8 @@ mod tests {
         let new = || home.conn().ok_or(ENOMEM);
         // The template has none.
         let conn = new()?;
-        assert_eq!(try_assign(&conn, &bare, Gfp::KERNEL), Ok(()));
-        assert_eq!(try_assign(&conn, &template, Gfp::KERNEL), Ok(()));
+        assert_eq!(try_assign(&conn, &bare, Gfp::ATOMIC), Ok(()));
+        assert_eq!(try_assign(&conn, &template, Gfp::ATOMIC), Ok(()));
         assert_eq!((has_ext(&conn), assigned(&conn)), (false, false));
         // It has one.
         template
@@ -673,7 +674,7 @@ mod tests {
             .ok_or(EINVAL)?
             .set_helper(helper.get().ok_or(EINVAL)?);
         assert_eq!(references(&helper), 2);
-        assert_eq!(try_assign(&conn, &template, Gfp::KERNEL), Ok(()));
+        assert_eq!(try_assign(&conn, &template, Gfp::ATOMIC), Ok(()));
         assert_eq!(
             (has_ext(&conn), assigned(&conn), references(&helper)),
             (true, true, 3)
@@ -681,18 +682,18 @@ mod tests {
         assert!(conn.has(Status::HELPER));
         // A rule gave the connection none, on purpose.
         let decided = home.master().ok_or(ENOMEM)?;
-        assert_eq!(try_assign(&decided, &template, Gfp::KERNEL), Ok(()));
+        assert_eq!(try_assign(&decided, &template, Gfp::ATOMIC), Ok(()));
         assert_eq!((assigned(&decided), references(&helper)), (false, 3));
         // It stays where the area is used already, and goes if the template's is of another kind.
         conn.clear_bit(Bit::Helper);
-        assert_eq!(try_assign(&conn, &template, Gfp::KERNEL), Ok(()));
+        assert_eq!(try_assign(&conn, &template, Gfp::ATOMIC), Ok(()));
         assert_eq!((assigned(&conn), references(&helper)), (true, 3));
         // SAFETY: The test's own; nobody calls it.
         unsafe { (*helper.as_ptr()).help = Some(look) };
         let other = new_helper(b"other", 1, 1).ok_or(ENOMEM)?;
         put(&template);
         template.help().ok_or(EINVAL)?.set_helper(other);
-        assert_eq!(try_assign(&conn, &template, Gfp::KERNEL), Ok(()));
+        assert_eq!(try_assign(&conn, &template, Gfp::ATOMIC), Ok(()));
         assert_eq!((assigned(&conn), references(&helper)), (false, 1));
         put(&template);
         assert_eq!((assigned(&conn), references(&helper)), (false, 1));
