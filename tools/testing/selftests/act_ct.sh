@@ -7,6 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 need tc conntrack python3
 
+mark_log
 router
 agent_start
 modprobe -qa act_ct cls_flower sch_ingress nf_conntrack_ftp 2>/dev/null
@@ -95,4 +96,4 @@ in_ns "$R" conntrack -F >"$tmp/out" 2>&1
 say udp u "$S" 10.0.2.2 5000
 left hex hex=4500001c00010000401163cd0a0001020a00020200358913000800000000000000000000000000000000
 say close u
-like "the log is quiet" "^$" "$(dmesg | grep -iE 'BUG|WARN' | head -1)"
+like "the log is quiet" "^$" "$(new_log | grep -iE "BUG|WARN" | head -1)"
