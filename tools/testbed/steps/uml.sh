@@ -7,8 +7,8 @@ step_uml() {
 	name=$(basename "${out%-*}")
 	src=$(readlink -f "$cache/source")
 	make=("$tb/exec" nice -n 5 make -C "$src" O="$tree" ARCH=um)
-	# Rust with KASAN wants clang.
-	[ "$name" != uml-debug ] || make+=(LLVM=1)
+	# Rust with KASAN wants clang, and clang needs help with the linking.
+	[ "$name" != uml-debug ] || make+=(LLVM=1 KBUILD_LDS=arch/um/kernel/testbed.lds)
 	# Where only options change, kbuild knows what has to be built anew.
 	if [ ! -e "$tree" ] && [ -e "$cache/$name/build" ]; then
 		rm -rf "$tree.tmp"
@@ -24,12 +24,25 @@ step_uml() {
 	for option in RUST KUNIT; do
 		grep -qx "CONFIG_$option=y" "$tree/.config" || die "CONFIG_$option went off: see $tree/.config"
 	done
+	[ "$name" != uml-debug ] || uml_linker_script
 	"${make[@]}" -j"$jobs"
 	rm -rf "${out:?}/usr"
 	"${make[@]}" INSTALL_MOD_PATH="$out/usr" modules_install
 	cp "$tree/linux" "$out/linux"
 	cp "$tree/include/config/kernel.release" "$out/release"
 	rm -f "$out/usr/lib/modules/"*/build
+}
+
+# uml_linker_script: for step_uml. In UML's code model clang puts variables into
+# .lbss, which the kernel's script does not know. Beyond _end, lockdep takes its
+# keys for no kernel memory and switches itself off, and kmemleak looks for
+# pointers in vain.
+uml_linker_script() {
+	local dir=$tree/arch/um/kernel
+	"${make[@]}" arch/um/kernel/vmlinux.lds
+	sed 's/[*]([.]bss [.]bss/*(.lbss .lbss.*) &/' "$dir/vmlinux.lds" >"$dir/testbed.new"
+	grep -q 'lbss' "$dir/testbed.new" || die "no .bss to add to in $dir/vmlinux.lds"
+	cmp -s "$dir/testbed.new" "$dir/testbed.lds" || cp "$dir/testbed.new" "$dir/testbed.lds"
 }
 
 # uml_config NAME: all that kernel's wanted options, the later ones winning.
