@@ -32,20 +32,38 @@ END
 daemon() { # NS OWN OTHER
 	cat >"$tmp/$1.conf" <<END
 Sync {
-	Mode FTFW { DisableExternalCache Off; PurgeTimeout 60; }
-	UDP { IPv4_address $2; IPv4_Destination_Address $3; Port 3780; Interface y0; Checksum on; }
+	Mode FTFW {
+		DisableExternalCache Off
+		PurgeTimeout 60
+	}
+	UDP {
+		IPv4_address $2
+		IPv4_Destination_Address $3
+		Port 3780
+		Interface y0
+		Checksum on
+	}
 }
 General {
 	HashSize 1024
 	HashLimit 8192
 	LockFile $tmp/$1.lock
-	UNIX { Path $tmp/$1.ctl; }
+	UNIX {
+		Path $tmp/$1.ctl
+	}
 	NetlinkBufferSize 262144
 	NetlinkBufferSizeMaxGrowth 524288
-	Filter From Userspace { Protocol Accept { TCP; } Address Ignore { IPv4_address 127.0.0.1; IPv4_address 10.0.8.1; IPv4_address 10.0.8.2; } }
+	Filter From Userspace {
+		Protocol Accept {
+			TCP
+		}
+		Address Ignore {
+			IPv4_address 127.0.0.1
+		}
+	}
 }
 END
-	in_ns "$1" conntrackd -C "$tmp/$1.conf" >"$tmp/$1.out" 2>&1 &
+	ip netns exec "$1" conntrackd -C "$tmp/$1.conf" >"$tmp/$1.out" 2>&1 &
 	pids+=($!)
 	poll 10 test -S "$tmp/$1.ctl" || { fail "conntrackd in $1"; diag <"$tmp/$1.out"; }
 }

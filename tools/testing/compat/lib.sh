@@ -16,7 +16,8 @@ listens() { # NS t|u ADDRESS PORT
 serve() {
 	local kind=t
 	case $2 in tftp | sip | udp) kind=u ;; esac
-	in_ns "$1" python3 -IS "$compat/peer.py" serve "$2" "$3" "$4" 2>>"$tmp/serve.err" &
+	# Not through in_ns: what is killed has to be the server itself.
+	ip netns exec "$1" python3 -IS "$compat/peer.py" serve "$2" "$3" "$4" 2>>"$tmp/serve.err" &
 	pids+=($!)
 	poll 10 listens "$1" $kind "$3" "$4" || fail "server of $2 at $3"
 }
@@ -24,11 +25,11 @@ serve() {
 # client WHAT WANTED NS ARG...: what a client of peer.py prints has WANTED (a
 # regular expression) in it; all of it is a fact.
 client() {
-	local what=$1 wanted=$2 ns=$3 said
+	local what=$1 wanted=$2 ns=$3 said line
 	shift 3
 	said=$(in_ns "$ns" python3 -IS "$compat/peer.py" "$@" 2>&1 | tail -n 12)
 	like "$what" "$wanted" "$said"
-	sed "s/^/$what: /" <<<"$said" | fact
+	while IFS= read -r line; do fact "$what: $line"; done <<<"$said"
 }
 
 # Who closes first, and when the table is looked at, is chance.
@@ -38,7 +39,7 @@ settled='s/ (FIN_WAIT|CLOSE_WAIT|LAST_ACK|TIME_WAIT|CLOSE) / closing /'
 table() {
 	local what=$1
 	shift
-	entries "$@" | sed -E "$settled; s/(port)=[3-6][0-9]{4}/\1=p/g; s/^/$what: /" | sort | fact
+	entries "$@" | sed -E "$settled; s/ id=[0-9]+/ id=i/g; s/(port)=[3-6][0-9]{4}/\1=p/g; s/^/$what: /" | sort | fact
 }
 
 hit() { [ "$(packets "$1" "$2")" -ge "${3:-1}" ]; }

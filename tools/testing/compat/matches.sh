@@ -85,17 +85,20 @@ left udp sport=1 dport=4000
 within "-j CT --timeout" 60 77 "$(timeout_of "$R" -p udp --dport 4000)"
 right udp src=10.0.2.9 dst=10.0.1.9 sport=4000 dport=1
 within "-j CT --timeout, replied" 70 88 "$(timeout_of "$R" -p udp --dport 4000)"
-refused "nfct delete timeout in use" in_ns "$R" nfct delete timeout brief
+ok "nfct delete timeout, in use" in_ns "$R" nfct delete timeout brief
+left udp sport=2 dport=4000
+fact "its rule goes on: $(timeout_of "$R" -p udp --dport 4000 --sport 2 | sed -E 's/7[0-7]|6./77/')"
 in_ns "$R" iptables -t raw -F
 flush "$R"
-ok "nfct delete timeout" in_ns "$R" nfct delete timeout brief
+refused "nfct delete timeout, twice" in_ns "$R" nfct delete timeout brief
 refused "nfct get timeout: gone" in_ns "$R" nfct get timeout brief
-ok "nfct add helper" in_ns "$R" nfct add helper ftp-user inet tcp
+ok "nfct add helper" in_ns "$R" nfct add helper ftp inet tcp
 fact <<<"$(in_ns "$R" nfct list helper 2>&1)"
-ok "nfct delete helper" in_ns "$R" nfct delete helper ftp-user
+ok "nfct delete helper" in_ns "$R" nfct delete helper ftp
 for word in udp tcp icmp; do fact "nfct default $word: $(in_ns "$R" nfct default-get timeout inet $word 2>&1 | head -n 3)"; done
 
 # What ulogd would log of a connection: counters with its end.
+in_ns "$R" iptables -A FORWARD -m conntrack --ctstate NEW
 flush "$R"
 events_start "$R" -e DESTROY
 client "accounting" 'echo 1000' "$C" tcp 10.0.2.2 80 1000 20003 10.0.1.2

@@ -73,6 +73,6 @@ fact <<<"$(entries "$R" | sed -E 's/ id=[0-9]+//g' | sort)"
 for ns in "$C" "$R"; do ip netns del "$ns"; done
 spaces=()
 ok "all of them unload after traffic" unload_all
-is "the kernel complains about nothing" "" "$(complaints | grep -iE 'warn|bug|error|fault|leak|still')"
+is "the kernel complains about nothing" "" "$(complaints | grep -E 'WARNING|BUG|Oops|leak|corrupt')"
 complaints | sort | uniq | sed -E 's/\([0-9]+ buckets.*//' | fact
 ok "it loads again" modprobe nf_conntrack

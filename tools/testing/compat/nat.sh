@@ -119,7 +119,7 @@ for tool in nft iptables; do
 		like "$w ping in fragments" ' 0% packet loss' "$said"
 		client "$w UDP in fragments" 'echo 5000' "$C" udp $s 7001 5000 20008 $c
 		ip -n "$R" link set r2 mtu 1300
-		said=$(in_ns "$C" ping -n -M do -c 1 -W 2 -s 1400 -I $c $s 2>&1 | grep -oE '(Frag needed|Packet too big).*|mtu ?= ?[0-9]+' | head -n1)
+		said=$(in_ns "$C" ping -n -M 'do' -c 1 -W 2 -s 1400 -I $c $s 2>&1 | grep -oE '(Frag needed|Packet too big).*|mtu ?= ?[0-9]+' | head -n1)
 		like "$w packet too big" 'mtu' "$said"
 		fact "$w too big: $said"
 		client "$w over the small link" 'echo 30000' "$C" tcp $s 80 30000 20009 $c
@@ -128,7 +128,7 @@ for tool in nft iptables; do
 		ip -n "$C" -6 route flush cache
 		said=$(in_ns "$C" ping -n -t 1 -c 1 -W 2 -I $c $s 2>&1 | grep -oiE '(time to live|hop limit|time) exceeded' | head -n1)
 		like "$w hop limit" 'xceeded' "$said"
-		entries "$R" -f ipv$family -p $([ $family = 4 ] && echo icmp || echo icmpv6) | sed -E "s/ id=[0-9]+//g; s/^/$w: /" | sort -u | fact
+		entries "$R" -f ipv$family -p "$([ $family = 4 ] && echo icmp || echo icmpv6)" | sed -E "s/ id=[0-9]+//g; s/^/$w: /" | sort -u | fact
 		flush "$R"
 	done
 done

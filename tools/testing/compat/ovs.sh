@@ -37,9 +37,9 @@ flow() { dp add-flow dp0 "$1" "$2"; }
 serve "$S" echo 10.0.5.2 80
 serve "$S" echo 2001:db8:5::2 80
 serve "$S" ftp 10.0.5.2 21
-both="eth(),eth_type(0x0800),ipv4(proto=6,frag=no)"
+both="eth(),eth_type(0x0800),ipv4(proto=6,frag=no),tcp(),tcp_flags(0/0)"
 for eth in 0x0800,ipv4 0x86dd,ipv6; do
-	all="eth(),eth_type(${eth%,*}),${eth#*,}(proto=6,frag=no)"
+	all="eth(),eth_type(${eth%,*}),${eth#*,}(proto=6,frag=no),tcp(),tcp_flags(0/0)"
 	ok "$eth flows: both ways through zone 5" flow "recirc_id(0),in_port(1),$all" "ct(zone=5),recirc(1)"
 	flow "recirc_id(0),in_port(2),$all" "ct(zone=5),recirc(1)"
 	ok "$eth flows: new ones are committed" flow "recirc_id(1),in_port(1),ct_state(+new+trk),$all" "ct(commit,zone=5,mark=0x7/0xf,label=0x1/0x1),2"
@@ -59,8 +59,8 @@ dp del-flows dp0
 conntrack -F >/dev/null 2>&1
 flow "recirc_id(0),in_port(1),$both" "ct(zone=6,nat),recirc(2)"
 flow "recirc_id(0),in_port(2),$both" "ct(zone=6,nat),recirc(2)"
-ok "NAT flow" flow "recirc_id(2),in_port(1),ct_state(+new+trk),$both,tcp(dst=80)" "ct(commit,zone=6,nat(src=10.0.5.9)),2"
-ok "helper flow" flow "recirc_id(2),in_port(1),ct_state(+new+trk),$both,tcp(dst=21)" "ct(commit,zone=6,helper=ftp,nat(src=10.0.5.9)),2"
+ok "NAT flow" flow "recirc_id(2),in_port(1),ct_state(+new+trk),${both/tcp()/tcp(dst=80)}" "ct(commit,zone=6,nat(src=10.0.5.9)),2"
+ok "helper flow" flow "recirc_id(2),in_port(1),ct_state(+new+trk),${both/tcp()/tcp(dst=21)}" "ct(commit,zone=6,helper=ftp,nat(src=10.0.5.9)),2"
 flow "recirc_id(2),in_port(1),ct_state(-new+est+trk),$both" "2"
 flow "recirc_id(2),in_port(2),ct_state(-new+est+trk),$both" "1"
 flow "recirc_id(2),in_port(1),ct_state(+new+rel+trk),$both" "ct(commit,zone=6,nat),2"

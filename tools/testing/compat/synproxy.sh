@@ -47,7 +47,7 @@ for tool in nft iptables; do
 		flush "$R"
 		port=$((port + 1))
 		client "$tool $s through the proxy" 'echo 200000' "$C" tcp $s 80 200000 $port
-		table "$tool $s" "$R" -f ipv$([[ $s == *:* ]] && echo 6 || echo 4) -p tcp
+		table "$tool $s" "$R" -f "ipv$([[ $s == *:* ]] && echo 6 || echo 4)" -p tcp
 		client "$tool $s closed port" 'Error' "$C" tcp $s 81 10
 	done
 done

@@ -12,19 +12,25 @@ Helper {
 	Type ftp inet tcp {
 		QueueNum 0
 		QueueLen 10240
-		Policy ftp { ExpectMax 1; ExpectTimeout 300; }
+		Policy ftp {
+			ExpectMax 1
+			ExpectTimeout 300
+		}
 	}
 }
 General {
 	LockFile $tmp/lock
-	UNIX { Path $tmp/ctl; }
+	UNIX {
+		Path $tmp/ctl
+	}
 }
 END
 rmmod nf_nat_ftp nf_conntrack_ftp 2>/dev/null
 ok "nfct add helper" in_ns "$R" nfct add helper ftp inet tcp
-in_ns "$R" conntrackd -C "$tmp/conf" >"$tmp/daemon" 2>&1 &
+ip netns exec "$R" conntrackd -C "$tmp/conf" >"$tmp/daemon" 2>&1 &
 pids+=($!)
 ok "conntrackd as a helper" poll 10 test -S "$tmp/ctl"
+diag <"$tmp/daemon"
 fact <<<"$(in_ns "$R" nfct list helper 2>&1)"
 serve "$S" ftp 10.0.2.2 21
 ok "rules" in_ns "$R" iptables-restore <<'END'
