@@ -8,6 +8,7 @@
 #include <linux/stdarg.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_conntrack_helper.h>
+#include <net/netfilter/nf_conntrack_l4proto.h>
 #include <net/netfilter/nf_log.h>
 
 /* Tells why a helper drops a packet. The caller is in an RCU read-side section. */
