@@ -40,7 +40,9 @@ step_uml() {
 uml_linker_script() {
 	local dir=$tree/arch/um/kernel
 	"${make[@]}" arch/um/kernel/vmlinux.lds
-	sed 's/[*]([.]bss [.]bss/*(.lbss .lbss.*) &/' "$dir/vmlinux.lds" >"$dir/testbed.new"
+	# kmemleak reads all between the two symbols: no hole may lie behind the first.
+	sed 's/[*]([.]bss [.]bss/*(.lbss .lbss.*) &/; s/__bss_start = [.];/. = ALIGN(1 << 16); &/' \
+		"$dir/vmlinux.lds" >"$dir/testbed.new"
 	grep -q 'lbss' "$dir/testbed.new" || die "no .bss to add to in $dir/vmlinux.lds"
 	cmp -s "$dir/testbed.new" "$dir/testbed.lds" || cp "$dir/testbed.new" "$dir/testbed.lds"
 }
