@@ -152,6 +152,38 @@ impl Net {
     }
 }
 
+macro_rules! own {
+    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {
+        impl Net {
+            $(
+                $(#[$doc])*
+                #[inline]
+                pub(crate) fn $name(&self) -> $type {
+                    // SAFETY: A word of the namespace that the sysctl writes whole.
+                    unsafe { read_once(&raw const (*self.private().own()).$name) }
+                }
+            )*
+        }
+    };
+}
+
+own! {
+    /// Ticks after which an idle TCP connection may go when the table is full; zero is never.
+    tcp_soft: u32;
+    /// The same for UDP flows.
+    udp_soft: u32;
+    /// The same for SCTP associations.
+    sctp_soft: u32;
+    /// The same for GRE flows.
+    gre_soft: u32;
+    /// Percent of the limit from which on timeouts are scaled; zero is never.
+    adaptive_start: u32;
+    /// Percent of the limit at which they are zero.
+    adaptive_end: u32;
+    /// What becomes of packets whose connection finds no place.
+    full_policy: u8;
+}
+
 /// Whether checksums of incoming packets are verified (`nf_conntrack_checksum`).
 #[inline]
 pub(crate) fn checksum_wanted(net: &Net) -> bool {
