@@ -30,9 +30,12 @@ impl Scale {
         if n <= from {
             return Scale::FULL;
         }
+        let (kept, of) = (to.saturating_sub(n), to.saturating_sub(from));
+        // Down to 32 bits: what is multiplied with them has as many.
+        let shift = u64::BITS.wrapping_sub(of.leading_zeros()).saturating_sub(32);
         Scale {
-            kept: to.saturating_sub(n),
-            of: to.saturating_sub(from),
+            kept: kept >> shift,
+            of: of >> shift,
         }
     }
 
@@ -49,8 +52,8 @@ impl Scale {
         if self.is_full() {
             return timeout;
         }
-        let product = timeout as u128 * self.kept as u128;
-        match product.checked_div(self.of as u128) {
+        let product = (timeout as u64).saturating_mul(self.kept);
+        match product.checked_div(self.of) {
             // Below the timeout, as `kept` is below `of`.
             Some(ticks) => ticks as u32,
             None => timeout,
