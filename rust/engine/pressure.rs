@@ -26,6 +26,7 @@ use crate::linux::stats::Counter;
 use crate::linux::warn;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::evict;
+use crate::pure::policy::evict::WhenFull;
 
 /// A connection was refused: the worker shall evict on its next walk.
 static mut WORKER_WANTED: bool = false;
@@ -63,18 +64,25 @@ pub(crate) fn admit(net: &Net, hash: Hash, count: u32, max: u32) -> bool {
         return true;
     }
     want_worker(true);
-    log_full(net);
+    if net.when_full(rcu) == WhenFull::Drop {
+        log_full(net);
+    }
     false
 }
 
 /// Evicts something of the namespace.
 fn make_room(net: &Net, hash: Hash, rcu: Held<'_>) -> bool {
-    match reclaim::evict(net, rcu) {
+    let near = Table::current(rcu).bucket(hash).number();
+    let search_all = || {
+        search(net, near, evict::NEAR, rcu) || search(net, far(), evict::FAR, rcu)
+    };
+    match reclaim::evict(net, reclaim::LOOKS, rcu) {
         Outcome::Evicted => true,
-        Outcome::Barren => search(net, Table::current(rcu).bucket(hash).number(), evict::NEAR, rcu),
-        Outcome::Unknown => {
-            let near = Table::current(rcu).bucket(hash).number();
-            search(net, near, evict::NEAR, rcu) || search(net, far(), evict::FAR, rcu)
+        Outcome::Barren => search(net, near, evict::NEAR, rcu),
+        Outcome::Dry => search_all(),
+        Outcome::Unfinished => {
+            search_all()
+                || reclaim::evict(net, reclaim::LOOKS_AT_MOST, rcu) == Outcome::Evicted
         }
     }
 }

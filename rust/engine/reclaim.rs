@@ -42,16 +42,24 @@ use crate::linux::warn;
 use crate::linux::work::StaticWork;
 use crate::pure::num::Dir;
 use crate::pure::num::Jiffies32;
+use crate::pure::policy::adaptive::Scale;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::evict;
 use crate::pure::policy::ring;
 use crate::pure::policy::ring::Fate;
 use crate::pure::policy::ring::Hint;
 use crate::pure::policy::soft;
+use crate::pure::status::Status;
 
 /// Hints that a packet looks at. More than one are needed only where hints have become stale, and
 /// each does so once.
-const LOOKS: u32 = 256;
+pub(crate) const LOOKS: u32 = 256;
+
+/// Hints that a packet looks at before it is refused.
+pub(crate) const LOOKS_AT_MOST: u32 = 8192;
+
+/// Ticks between two runs of the worker while there are queues.
+const BETWEEN_RUNS: u32 = HZ.div_ceil(10);
 
 /// Ticks for which a namespace keeps its queues without need.
 const CALM: u32 = HZ * 10;
@@ -240,17 +248,19 @@ pub(crate) enum Outcome {
     Evicted,
     /// There is none, and a walk has just found out that nothing may go.
     Barren,
-    /// No hint led anywhere.
-    Unknown,
+    /// Hints have run out.
+    Dry,
+    /// There are more hints than were looked at.
+    Unfinished,
 }
 
-/// Evicts the first of the namespace's queues. What is stale is dropped on the way.
-pub(crate) fn evict(net: &Net, rcu: Held<'_>) -> Outcome {
+/// Evicts the first of the namespace's queues. What is stale is dropped on the way, up to `looks`
+/// of it.
+pub(crate) fn evict(net: &Net, mut looks: u32, rcu: Held<'_>) -> Outcome {
     let Some(queues) = net.private().queues().get(rcu) else {
         call(0);
-        return Outcome::Unknown;
+        return Outcome::Dry;
     };
-    let mut looks = LOOKS;
     for (queue, class) in Class::QUEUED.into_iter().enumerate() {
         while let Some(hint) = queues.take(queue) {
             if follow(hint, class, queues, net, rcu) {
@@ -259,7 +269,7 @@ pub(crate) fn evict(net: &Net, rcu: Held<'_>) -> Outcome {
             }
             looks = looks.saturating_sub(1);
             if looks == 0 {
-                return Outcome::Unknown;
+                return Outcome::Unfinished;
             }
         }
     }
@@ -269,7 +279,7 @@ pub(crate) fn evict(net: &Net, rcu: Held<'_>) -> Outcome {
     if barren {
         Outcome::Barren
     } else {
-        Outcome::Unknown
+        Outcome::Dry
     }
 }
 
@@ -317,13 +327,75 @@ unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
     // Who calls from now on is heard.
     CALLED.store(false, Relaxed);
     let put_off = fill_backlogs(&mut members);
+    sweep(&members);
+    expire_scaled(&members);
     drop(members);
     if short_of_memory || put_off {
         // Until then nobody need call.
         CALLED.store(true, Relaxed);
         WORK.requeue(if put_off { BETWEEN_FILLS } else { HZ });
     } else if is_pressed() {
-        WORK.queue(HZ);
+        WORK.queue(BETWEEN_RUNS);
+    }
+}
+
+/// Drops the hints of entries that were unreplied and got assured, or went, so that no packet need
+/// look at them.
+fn sweep(members: &KVec<Member>) {
+    let max = table::max();
+    for member in members.iter() {
+        let net = member.net.get();
+        // Before that there is time enough.
+        if net.private().entries().load(Relaxed).unsigned_abs() < max / 4 * 3 {
+            continue;
+        }
+        let Some(queue) = Class::Unreplied.queue() else {
+            continue;
+        };
+        let mut from = Some(0);
+        while let Some(next) = from {
+            {
+                let guard = rcu::read_lock();
+                let rcu = Held::by(&guard);
+                let is_stale = |hint| {
+                    table::find_hinted(hint, net, rcu)
+                        .is_none_or(|conn| judge(&conn) == Class::Active)
+                };
+                from = match net.private().queues().get(rcu) {
+                    Some(queues) => queues.sweep(queue, next, is_stale),
+                    None => None,
+                };
+            }
+            warn::cond_resched();
+        }
+    }
+}
+
+/// Reaps what is over by scaled timeouts, where these are wanted and there are so many entries.
+fn expire_scaled(members: &KVec<Member>) {
+    let scale_of = |net: &Net| {
+        let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let (start, end) = (net.adaptive_start(), net.adaptive_end());
+        Scale::new(count, table::max(), start, end)
+    };
+    for member in members.iter() {
+        let net = member.net.get();
+        let mut scale = scale_of(net);
+        if scale.is_full() {
+            continue;
+        }
+        let mut seen = 0u32;
+        table::iterate(Some(net), 0, false, |conn| {
+            // As the table empties, the rest gets more time.
+            seen = seen.wrapping_add(1);
+            if seen % 256 == 0 {
+                scale = scale_of(net);
+            }
+            let left = conn.remaining();
+            let _guard = rcu::read_lock();
+            let timeout = l4::timeout_now(conn, left);
+            !conn.has(Status::OFFLOAD) && scale.is_over(soft::idle(timeout, left), timeout)
+        });
     }
 }
 

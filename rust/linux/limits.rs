@@ -9,6 +9,8 @@ use crate::bindings;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
+use crate::linux::rcu::Held;
+use crate::pure::policy::evict::WhenFull;
 
 /// A row of timeouts in ticks: a tracker's in a namespace, or those of a policy.
 #[derive(Clone, Copy)]
@@ -182,6 +184,16 @@ own! {
     adaptive_end: u32;
     /// What becomes of packets whose connection finds no place.
     full_policy: u8;
+}
+
+impl Net {
+    /// What becomes of packets whose connection finds no place.
+    pub(crate) fn when_full(&self, _rcu: Held<'_>) -> WhenFull {
+        let setting = self.full_policy();
+        // SAFETY: The hooks are read in a read-side section.
+        let translates = || unsafe { bindings::rct_net_translates(self.as_ptr()) };
+        WhenFull::of(setting, setting != 0 && translates())
+    }
 }
 
 /// Whether checksums of incoming packets are verified (`nf_conntrack_checksum`).

@@ -31,8 +31,12 @@ use crate::pure::policy::ring::Span;
 /// How many queues there are.
 const QUEUES: usize = Class::QUEUED.len();
 
-/// How often a place whose hint is missing is passed over at a time: somebody is about to fill it.
-const MISSES: u32 = 8;
+/// Empty places that are passed over with one change of the head.
+const RUN: u64 = 1024;
+/// How many such runs are passed over in search of a hint.
+const RUNS: u32 = 64;
+/// Places that are swept at a time.
+const SWEPT: u64 = 64;
 
 /// An array of words that are used as atomics, or by one owner.
 struct Words {
@@ -120,12 +124,12 @@ impl Ring {
     /// but not written yet is missed.
     #[inline]
     fn take(&self) -> Option<Hint> {
-        let mut misses = 0;
-        while misses < MISSES {
+        for _ in 0..RUNS {
             let head = self.head.0.load(Acquire);
             let tail = self.tail.0.load(Relaxed);
-            let number = ring::oldest(head, tail, self.words.count)?;
-            let next = number.wrapping_add(1);
+            let first = ring::oldest(head, tail, self.words.count)?;
+            let number = self.passed(first, tail.min(first.wrapping_add(RUN)));
+            let next = number.wrapping_add(1).min(tail);
             if self.head.0.cmpxchg(head, next, Relaxed).is_err() {
                 continue;
             }
@@ -133,9 +137,42 @@ impl Ring {
             if let Some(hint) = Hint::from_word(self.words.at(place)?.xchg(0, Relaxed)) {
                 return Some(hint);
             }
-            misses = u32::wrapping_add(misses, 1);
         }
         None
+    }
+
+    /// The first number from `number` to `end` whose place is not empty, or `end`.
+    #[inline]
+    fn passed(&self, mut number: u64, end: u64) -> u64 {
+        while number < end && self.at_number(number).is_some_and(|word| word.load(Relaxed) == 0) {
+            number = number.wrapping_add(1);
+        }
+        number
+    }
+
+    #[inline]
+    fn at_number(&self, number: u64) -> Option<&Atomic<u64>> {
+        ring::place(number, self.words.count).and_then(|place| self.words.at(place))
+    }
+
+    /// Empties the places of stale hints, [`SWEPT`] of them from number `from` on. The number to go
+    /// on with, until the end was reached.
+    fn sweep(&self, from: u64, mut is_stale: impl FnMut(Hint) -> bool) -> Option<u64> {
+        let head = self.head.0.load(Relaxed).max(from);
+        let tail = self.tail.0.load(Relaxed);
+        let first = ring::oldest(head, tail, self.words.count)?;
+        let end = tail.min(first.wrapping_add(SWEPT));
+        for number in first..end {
+            let Some(word) = self.at_number(number) else {
+                continue;
+            };
+            let now = word.load(Relaxed);
+            if Hint::from_word(now).is_some_and(&mut is_stale) {
+                // Whoever was faster has taken it, or put another.
+                let _ = word.cmpxchg(now, 0, Relaxed);
+            }
+        }
+        Some(end)
     }
 }
 
@@ -208,6 +245,16 @@ impl Queues {
                 return Hint::from_word(self.backlog.at(place)?.load(Relaxed));
             }
         }
+    }
+
+    /// Drops stale hints of a queue, a few at a time; see [`Ring::sweep`].
+    pub(crate) fn sweep(
+        &self,
+        queue: usize,
+        from: u64,
+        is_stale: impl FnMut(Hint) -> bool,
+    ) -> Option<u64> {
+        self.rings.get(queue)?.sweep(from, is_stale)
     }
 
     /// Whether the backlog was filled since the queues were made.

@@ -41,7 +41,7 @@
 
 #define MAX_PACKETS	100000000U
 #define BATCH		64U
-#define CHUNK		1024U
+#define CHUNK		64U
 
 /* The first octet tells who sends. */
 enum who { ESTABLISHED = 10, TIMEWAIT = 11, HALFOPEN = 12, HONEST = 13, FLOOD = 32 };

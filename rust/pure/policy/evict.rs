@@ -33,6 +33,30 @@ pub fn collector_takes(class: Class) -> bool {
     class <= Class::Closing
 }
 
+/// What becomes of a packet whose connection finds no place (`nf_conntrack_full_policy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It is dropped.
+    Drop,
+    /// It goes on as invalid.
+    PassInvalid,
+    /// It goes on untracked.
+    PassUntracked,
+}
+
+impl WhenFull {
+    /// What `setting` asks for in a namespace that translates addresses, or does not: there,
+    /// packets would go out as they are.
+    #[inline]
+    pub const fn of(setting: u8, translates: bool) -> Self {
+        match setting {
+            1 if !translates => WhenFull::PassInvalid,
+            2 if !translates => WhenFull::PassUntracked,
+            _ => WhenFull::Drop,
+        }
+    }
+}
+
 /// Whether the worker passes over an entry: not in the table any more, or not yet.
 #[inline]
 pub const fn worker_skips(status: Status) -> bool {
@@ -80,6 +104,17 @@ mod tests {
         for (class, takes) in table {
             assert_eq!(collector_takes(class), takes);
         }
+    }
+
+    #[test]
+    fn translated_flows_never_pass() {
+        for setting in 0..4 {
+            assert_eq!(WhenFull::of(setting, true), WhenFull::Drop);
+        }
+        assert_eq!(WhenFull::of(0, false), WhenFull::Drop);
+        assert_eq!(WhenFull::of(1, false), WhenFull::PassInvalid);
+        assert_eq!(WhenFull::of(2, false), WhenFull::PassUntracked);
+        assert_eq!(WhenFull::of(3, false), WhenFull::Drop);
     }
 
     #[test]
