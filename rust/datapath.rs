@@ -113,11 +113,7 @@ pub(crate) fn track_for(skb: &Skb, state: HookState<'_>) -> Result<Verdict, NoPl
     }
 }
 
-fn track_as(
-    skb: &Skb,
-    template: Option<&Conn>,
-    state: HookState<'_>,
-) -> Result<Verdict, NoPlace> {
+fn track_as(skb: &Skb, template: Option<&Conn>, state: HookState<'_>) -> Result<Verdict, NoPlace> {
     let net = state.net();
     let nhoff = skb.network_offset();
     let transport = match Family::from_number(u16::from(state.family())) {

@@ -471,9 +471,7 @@ impl Knob {
             // SAFETY: An offset of a member.
             Word::Own(offset) => unsafe { net.ct().cast::<u8>().add(offset).cast() },
             // SAFETY: An offset of a member.
-            Word::Ours(offset) => unsafe {
-                net.private().own().cast::<u8>().add(offset).cast()
-            },
+            Word::Ours(offset) => unsafe { net.private().own().cast::<u8>().add(offset).cast() },
             Word::Entries => core::ptr::from_ref(net.private().entries())
                 .cast_mut()
                 .cast(),

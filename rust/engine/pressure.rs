@@ -73,16 +73,13 @@ pub(crate) fn admit(net: &Net, hash: Hash, count: u32, max: u32) -> bool {
 /// Evicts something of the namespace.
 fn make_room(net: &Net, hash: Hash, rcu: Held<'_>) -> bool {
     let near = Table::current(rcu).bucket(hash).number();
-    let search_all = || {
-        search(net, near, evict::NEAR, rcu) || search(net, far(), evict::FAR, rcu)
-    };
+    let search_all = || search(net, near, evict::NEAR, rcu) || search(net, far(), evict::FAR, rcu);
     match reclaim::evict(net, reclaim::LOOKS, rcu) {
         Outcome::Evicted => true,
         Outcome::Barren => search(net, near, evict::NEAR, rcu),
         Outcome::Dry => search_all(),
         Outcome::Unfinished => {
-            search_all()
-                || reclaim::evict(net, reclaim::LOOKS_AT_MOST, rcu) == Outcome::Evicted
+            search_all() || reclaim::evict(net, reclaim::LOOKS_AT_MOST, rcu) == Outcome::Evicted
         }
     }
 }

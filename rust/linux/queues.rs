@@ -144,7 +144,11 @@ impl Ring {
     /// The first number from `number` to `end` whose place is not empty, or `end`.
     #[inline]
     fn passed(&self, mut number: u64, end: u64) -> u64 {
-        while number < end && self.at_number(number).is_some_and(|word| word.load(Relaxed) == 0) {
+        while number < end
+            && self
+                .at_number(number)
+                .is_some_and(|word| word.load(Relaxed) == 0)
+        {
             number = number.wrapping_add(1);
         }
         number

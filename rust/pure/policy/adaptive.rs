@@ -32,7 +32,9 @@ impl Scale {
         }
         let (kept, of) = (to.saturating_sub(n), to.saturating_sub(from));
         // Down to 32 bits: what is multiplied with them has as many.
-        let shift = u64::BITS.wrapping_sub(of.leading_zeros()).saturating_sub(32);
+        let shift = u64::BITS
+            .wrapping_sub(of.leading_zeros())
+            .saturating_sub(32);
         Scale {
             kept: kept >> shift,
             of: of >> shift,
