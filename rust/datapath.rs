@@ -50,6 +50,7 @@ use crate::linux::verdict::Verdict;
 use crate::linux::zone::Zone;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::num::Dir;
+use crate::pure::policy::evict::WhenFull;
 use crate::pure::status::Bit;
 use crate::pure::status::Status;
 use crate::pure::tuple::Family;
@@ -57,8 +58,42 @@ use crate::pure::tuple::Tuple;
 use crate::pure::wire;
 use crate::pure::wire::Transport;
 
-/// A packet enters: finds its connection, or begins one (`nf_conntrack_in`).
+/// A packet's connection would be a new one, and found no place.
+#[derive(Clone, Copy)]
+pub(crate) struct NoPlace;
+
+/// A packet enters a namespace: as [`track_for`], and without a place for its connection it goes
+/// the way that the namespace wants.
+#[inline]
 pub(crate) fn track(skb: &Skb, state: HookState<'_>) -> Verdict {
+    match track_for(skb, state) {
+        Ok(verdict) => verdict,
+        Err(NoPlace) => without_place(skb, state),
+    }
+}
+
+#[cold]
+fn without_place(skb: &Skb, state: HookState<'_>) -> Verdict {
+    let net = state.net();
+    match net.when_full(state.rcu()) {
+        WhenFull::Drop => {
+            net.count(Counter::DROP);
+            Verdict::DROP
+        }
+        WhenFull::PassInvalid => {
+            net.count(Counter::INVALID);
+            Verdict::ACCEPT
+        }
+        WhenFull::PassUntracked => {
+            skb.set_untracked();
+            Verdict::ACCEPT
+        }
+    }
+}
+
+/// A packet enters: finds its connection, or begins one (`nf_conntrack_in`).
+#[inline]
+pub(crate) fn track_for(skb: &Skb, state: HookState<'_>) -> Result<Verdict, NoPlace> {
     if skb.is_unseen() {
         return track_as(skb, None, state);
     }
@@ -69,8 +104,8 @@ pub(crate) fn track(skb: &Skb, state: HookState<'_>) -> Verdict {
             track_as(skb, template.as_deref(), state)
         }
         // Seen before, on loopback or in a tunnel; or not to be tracked.
-        Some(_) => Verdict::ACCEPT,
-        None if skb.ctinfo() == Some(CtInfo::Untracked) => Verdict::ACCEPT,
+        Some(_) => Ok(Verdict::ACCEPT),
+        None if skb.ctinfo() == Some(CtInfo::Untracked) => Ok(Verdict::ACCEPT),
         None => {
             skb.detach();
             track_as(skb, None, state)
@@ -78,7 +113,7 @@ pub(crate) fn track(skb: &Skb, state: HookState<'_>) -> Verdict {
     }
 }
 
-fn track_as(skb: &Skb, template: Option<&Conn>, state: HookState<'_>) -> Verdict {
+fn track_as(skb: &Skb, template: Option<&Conn>, state: HookState<'_>) -> Result<Verdict, NoPlace> {
     let net = state.net();
     let nhoff = skb.network_offset();
     let transport = match Family::from_number(u16::from(state.family())) {
@@ -87,46 +122,43 @@ fn track_as(skb: &Skb, template: Option<&Conn>, state: HookState<'_>) -> Verdict
     };
     let Some(transport) = transport else {
         net.count(Counter::INVALID);
-        return Verdict::ACCEPT;
+        return Ok(Verdict::ACCEPT);
     };
     if let Some(verdict) = l4::icmp::classify(skb, template, nhoff, &transport, state) {
-        return verdict;
+        return Ok(verdict);
     }
     loop {
         match find_or_open(skb, template, nhoff, &transport, state) {
             Ok(Some((conn, info))) => skb.attach(conn, info),
             Ok(None) => {
                 net.count(Counter::INVALID);
-                return Verdict::ACCEPT;
+                return Ok(Verdict::ACCEPT);
             }
-            Err(_) => {
-                // No memory, or no place in the table.
-                net.count(Counter::DROP);
-                return Verdict::DROP;
-            }
+            // No memory, or no place in the table.
+            Err(_) => return Err(NoPlace),
         }
         let (Some(conn), Some(info)) = (skb.conn(), skb.ctinfo()) else {
-            return Verdict::ACCEPT;
+            return Ok(Verdict::ACCEPT);
         };
         match l4::packet(conn, skb, &transport, info, state) {
             Opinion::Accept => {
                 if info == CtInfo::EstablishedReply {
                     note_reply(conn);
                 }
-                return Verdict::ACCEPT;
+                return Ok(Verdict::ACCEPT);
             }
             // An attempt to reopen a closed connection: the entry is gone, look again.
             Opinion::Repeat => drop(skb.detach()),
             Opinion::Invalid => {
                 drop(skb.detach());
                 net.count(Counter::INVALID);
-                return Verdict::ACCEPT;
+                return Ok(Verdict::ACCEPT);
             }
             Opinion::Drop => {
                 drop(skb.detach());
                 net.count(Counter::INVALID);
                 net.count(Counter::DROP);
-                return Verdict::DROP;
+                return Ok(Verdict::DROP);
             }
         }
     }

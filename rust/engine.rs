@@ -19,6 +19,7 @@ pub(crate) mod l4;
 pub(crate) mod labels;
 pub(crate) mod ovs;
 pub(crate) mod pressure;
+pub(crate) mod reclaim;
 pub(crate) mod seqadj;
 pub(crate) mod synproxy;
 pub(crate) mod table;

@@ -28,6 +28,7 @@ pub(crate) mod nulls;
 pub(crate) mod once;
 pub(crate) mod pernet;
 pub(crate) mod procfs;
+pub(crate) mod queues;
 pub(crate) mod random;
 pub(crate) mod rcu;
 pub(crate) mod seqadj;

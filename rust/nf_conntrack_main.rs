@@ -29,6 +29,7 @@ mod datapath;
 
 use engine::gc;
 use engine::helper;
+use engine::reclaim;
 use engine::table;
 use linux::expect::ExpectTable;
 use linux::helper::HelperTable;
@@ -51,6 +52,7 @@ struct Conntrack {
     registered: ctl::Registered,
     hook: abi::core::Hook,
     worker: gc::Worker,
+    reclaimer: reclaim::Worker,
     helpers: HelperTable,
     expectations: ExpectTable,
     table: table::Owner,
@@ -66,6 +68,7 @@ impl kernel::InPlaceModule for Conntrack {
             expectations: ExpectTable::new(table::buckets())?,
             helpers: helper::init()?,
             worker: gc::Worker::start(),
+            reclaimer: reclaim::Worker::start(),
             hook: abi::core::Hook::set(),
             registered <- ctl::Registered::new(module),
         })
@@ -76,5 +79,7 @@ impl kernel::InPlaceModule for Conntrack {
 impl PinnedDrop for Conntrack {
     fn drop(self: Pin<&mut Self>) {
         gc::Worker::wind_down();
+        // It looks into namespaces, whose areas are about to go.
+        reclaim::Worker::wind_down();
     }
 }

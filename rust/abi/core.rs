@@ -29,6 +29,7 @@ use crate::bindings::nf_hook_state;
 use crate::bindings::sk_buff;
 use crate::bindings::spinlock_t;
 use crate::datapath;
+use crate::datapath::NoPlace;
 use crate::engine::acct;
 use crate::engine::confirm;
 use crate::engine::conn;
@@ -50,6 +51,7 @@ use crate::linux::skb::HookState;
 use crate::linux::skb::Skb;
 use crate::linux::slab;
 use crate::linux::slab::Newborn;
+use crate::linux::stats::Counter;
 use crate::linux::time;
 use crate::linux::verdict::Verdict;
 use crate::linux::warn;
@@ -378,7 +380,7 @@ pub(crate) unsafe extern "C" fn nf_conntrack_free(ct: *mut nf_conn) {
     }
 }
 
-/// A packet enters; see [`datapath::track`].
+/// A packet enters; see [`datapath::track_for`].
 ///
 /// # Safety
 ///
@@ -389,7 +391,15 @@ pub(crate) unsafe extern "C" fn nf_conntrack_in(
     state: *const nf_hook_state,
 ) -> c_uint {
     // SAFETY: By this function's contract.
-    unsafe { datapath::track(Skb::from_raw(skb), HookState::from_raw(state)).0 }
+    let (skb, state) = unsafe { (Skb::from_raw(skb), HookState::from_raw(state)) };
+    match datapath::track_for(skb, state) {
+        Ok(verdict) => verdict.0,
+        // Whether the caller translates is not known here: it does not pass.
+        Err(NoPlace) => {
+            state.net().count(Counter::DROP);
+            Verdict::DROP.0
+        }
+    }
 }
 
 /// A packet leaves; see [`datapath::leave`].

@@ -27,8 +27,10 @@ use crate::ctl::procfs;
 use crate::ctl::sysctl;
 use crate::engine::events;
 use crate::engine::gre_keymap;
+use crate::engine::reclaim;
 use crate::engine::table;
 use crate::linux::net::Net;
+use crate::linux::net::Private;
 use crate::linux::pernet;
 use crate::linux::pernet::Batch;
 use crate::linux::pernet::Subsystem;
@@ -52,7 +54,7 @@ struct Tenant {
 /// What the kernel allocates for the module in each namespace.
 #[repr(C)]
 pub(crate) struct Area {
-    private: bindings::nf_conntrack_net,
+    private: Private,
     tenant: Option<KBox<Tenant>>,
 }
 
@@ -114,7 +116,9 @@ impl<'a> State<'a> {
         sysctl::begin(net);
         events::init_net(net);
         gre_keymap::init_net(net);
-        Ok(State(net))
+        let state = State(net);
+        reclaim::enter(net)?;
+        Ok(state)
     }
 
     /// [`Namespaces::leave`] will clear it.
@@ -139,6 +143,7 @@ fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
         if !gre_keymap::is_empty(net) {
             warn::warn_once!();
         }
+        reclaim::leave(net);
         events::exit_net(net);
         // SAFETY: Allocated when the namespace began; nobody is left who counts.
         unsafe { bindings::rct_stat_free((*net.ct()).stat) };

@@ -23,6 +23,7 @@ use crate::ctl::params;
 use crate::engine::table;
 use crate::linux::hooks;
 use crate::linux::net::Net;
+use crate::linux::net::Own;
 use crate::linux::once::write_once;
 use crate::linux::sysctl;
 use crate::linux::sysctl::Format;
@@ -50,6 +51,8 @@ enum Word {
     Shared(fn() -> *mut c_void),
     /// A word at this offset in the `struct netns_ct` of each.
     Own(usize),
+    /// A word at this offset in what we keep in each.
+    Ours(usize),
     /// The number of entries of each.
     Entries,
     /// Nothing but code, and the same for all namespaces.
@@ -72,9 +75,11 @@ enum First {
 const ANYBODY_READS: u16 = 0o444;
 const ROOT_WRITES: u16 = 0o644;
 
+static ZERO: c_int = 0;
 static ONE: c_int = 1;
 static TWO: c_int = 2;
 static MOST: c_int = c_int::MAX;
+static PERCENT: c_int = 1000;
 
 /// A limit of all namespaces: at least one.
 const fn limit(name: &'static CStr, word: fn() -> *mut c_void) -> Knob {
@@ -161,6 +166,33 @@ const fn seconds(name: &'static CStr, word: usize, first: Seconds) -> Knob {
     }
 }
 
+/// A choice of three that mainline does not have.
+const fn own_choice(name: &'static CStr, word: usize, first: u8) -> Knob {
+    Knob {
+        word: Word::Ours(word),
+        ..choice(name, 0, first)
+    }
+}
+
+/// Seconds that mainline does not have.
+const fn own_seconds(name: &'static CStr, word: usize, first: Seconds) -> Knob {
+    Knob {
+        word: Word::Ours(word),
+        ..seconds(name, 0, first)
+    }
+}
+
+/// Percent of the limit, up to ten times of it; zero at first. Mainline does not have it.
+const fn own_percent(name: &'static CStr, word: usize) -> Knob {
+    Knob {
+        name,
+        format: Format::Between(&ZERO, &PERCENT),
+        word: Word::Ours(word),
+        first: First::Decided,
+        mode: ROOT_WRITES,
+    }
+}
+
 /// The offset of a word of `struct netns_ct`, or of one in an array of its.
 macro_rules! word {
     ($($field:ident).+) => { offset_of!(bindings::netns_ct, $($field).+) };
@@ -209,6 +241,14 @@ knobs! {
     /// Whether packets and bytes of new connections are counted, by direction. 64 bits each.
     nf_conntrack_acct = flag_as_loaded(word!(sysctl_acct), params::acct);
 
+    /// The filling, in percent of ``nf_conntrack_max``, at which all timeouts are zero. Between
+    /// ``nf_conntrack_adaptive_start`` and this they are scaled down linearly; both have to be set.
+    nf_conntrack_adaptive_end = own_percent(offset_of!(Own, adaptive_end));
+
+    /// The filling, in percent of ``nf_conntrack_max``, from which on timeouts are scaled down, but
+    /// not below half of it. 0 turns scaling off.
+    nf_conntrack_adaptive_start = own_percent(offset_of!(Own, adaptive_start));
+
     /// The number of buckets of the table. Begins as the module parameter ``hashsize``, or else as
     /// 262144 on machines with more than 4 GiB, 65536 with more than 1 GiB, and one for each
     /// 16384 times the size of a pointer on smaller ones, but 1024 at least. Rounded up to fill
@@ -231,9 +271,18 @@ knobs! {
     /// each 256 of ``nf_conntrack_buckets``.
     nf_conntrack_expect_max = limit(expect_max);
 
+    /// What becomes of packets whose connection finds no place, because the table is full and
+    /// nothing may go, or there is no memory: 0 they are dropped, 1 they go on as invalid, 2 they go
+    /// on untracked. While hooks of translation are registered they are dropped whatever is set.
+    nf_conntrack_full_policy = own_choice(offset_of!(Own, full_policy), 0);
+
     /// How long connections live of which only the addresses are known, because their protocol
     /// has no tracker.
     nf_conntrack_generic_timeout = seconds(word!(nf_ct_proto.generic.timeout), timeout::GENERIC);
+
+    /// For how long a GRE flow that was answered may be idle before it can be evicted from a full
+    /// table. 0 for ever.
+    nf_conntrack_gre_soft_timeout = own_seconds(offset_of!(Own, gre_soft), Seconds(0));
 
     /// How long GRE flows live that were not answered yet.
     nf_conntrack_gre_timeout =
@@ -256,6 +305,10 @@ knobs! {
     /// The greatest number of connections a namespace. Begins as the number of buckets; if that
     /// was given as ``hashsize``, as eight times of it. Also known as ``net.nf_conntrack_max``.
     nf_conntrack_max = limit(max);
+
+    /// For how long an SCTP association may be idle before it can be evicted from a full table. 0
+    /// for ever.
+    nf_conntrack_sctp_soft_timeout = own_seconds(offset_of!(Own, sctp_soft), Seconds(0));
 
     /// How long an SCTP association lives in state CLOSED.
     nf_conntrack_sctp_timeout_closed =
@@ -309,6 +362,10 @@ knobs! {
     /// ``nf_conntrack_tcp_timeout_max_retrans`` is the connection's timeout.
     nf_conntrack_tcp_max_retrans = number(word!(nf_ct_proto.tcp.tcp_max_retrans), 3);
 
+    /// For how long an assured TCP connection may be idle before it can be evicted from a full
+    /// table. 0 for ever.
+    nf_conntrack_tcp_soft_timeout = own_seconds(offset_of!(Own, tcp_soft), Seconds(0));
+
     /// How long a TCP connection lives in state CLOSE.
     nf_conntrack_tcp_timeout_close =
         seconds(word!(nf_ct_proto.tcp.timeouts, CLOSE), timeout::TCP[CLOSE]);
@@ -353,6 +410,10 @@ knobs! {
 
     /// Whether it is noted when new connections begin and end.
     nf_conntrack_timestamp = flag_as_loaded(word!(sysctl_tstamp), params::tstamp);
+
+    /// For how long an assured UDP flow may be idle before it can be evicted from a full table. 0
+    /// for ever.
+    nf_conntrack_udp_soft_timeout = own_seconds(offset_of!(Own, udp_soft), Seconds(0));
 
     /// How long UDP flows live that were not answered yet.
     nf_conntrack_udp_timeout =
@@ -409,6 +470,8 @@ impl Knob {
             Word::Shared(word) => word(),
             // SAFETY: An offset of a member.
             Word::Own(offset) => unsafe { net.ct().cast::<u8>().add(offset).cast() },
+            // SAFETY: An offset of a member.
+            Word::Ours(offset) => unsafe { net.private().own().cast::<u8>().add(offset).cast() },
             Word::Entries => core::ptr::from_ref(net.private().entries())
                 .cast_mut()
                 .cast(),

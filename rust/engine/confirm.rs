@@ -19,6 +19,7 @@ use crate::engine::conn;
 use crate::engine::events;
 use crate::engine::helper;
 use crate::engine::l4;
+use crate::engine::reclaim;
 use crate::engine::table;
 use crate::engine::table::LockedPair;
 use crate::engine::tstamp;
@@ -64,6 +65,7 @@ pub(crate) fn confirm(skb: &Skb, rcu: Held<'_>) -> Result<(), Refused> {
     drop(locked);
     drop(bh);
     if matches!(outcome, Outcome::Inserted) {
+        reclaim::confirmed(conn, hashes.0, rcu);
         announce(conn);
     }
     Ok(())
@@ -257,6 +259,10 @@ pub(crate) fn insert_made(conn: &Conn) -> Result {
     crate::linux::slab::first_references(conn, 2);
     locked.link(conn);
     drop(locked);
+    reclaim::confirmed(conn, conn::hash_of(conn, Dir::Original), {
+        // SAFETY: With bottom halves off no grace period ends on this CPU.
+        unsafe { Held::assume() }
+    });
     net.count(Counter::INSERT);
     Ok(())
 }

@@ -42,6 +42,7 @@ use crate::linux::slab::Newborn;
 use crate::linux::warn;
 use crate::linux::zone::Zone;
 use crate::pure::num::Dir;
+use crate::pure::policy::evict;
 use crate::pure::status::Bit;
 use crate::pure::status::Status;
 use crate::pure::tuple::proto;
@@ -100,8 +101,9 @@ pub(crate) fn alloc(
 ) -> Result<Unconfirmed> {
     let entries = net.private().entries();
     // Counted first: racing packets must not all see the last place free.
-    let count = entries.fetch_add(1, Full).wrapping_add(1);
-    if count.unsigned_abs() > table::max() && !pressure::make_room(net, hash) {
+    let count = entries.fetch_add(1, Full).wrapping_add(1).unsigned_abs();
+    let max = table::max();
+    if count > evict::low_water(max) && !pressure::admit(net, hash, count, max) {
         entries.add(-1, Relaxed);
         return Err(ENOMEM);
     }

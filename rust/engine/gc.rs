@@ -14,8 +14,8 @@ use kernel::sync::rcu;
 use crate::bindings;
 use crate::engine::conn;
 use crate::engine::expect;
-use crate::engine::l4;
 use crate::engine::pressure;
+use crate::engine::reclaim;
 use crate::engine::table;
 use crate::linux::conn::Candidate;
 use crate::linux::hashtable::Table;
@@ -26,9 +26,7 @@ use crate::linux::time;
 use crate::linux::time::HZ;
 use crate::linux::warn;
 use crate::linux::work::StaticWork;
-use crate::pure::policy::class::Class;
 use crate::pure::policy::evict;
-use crate::pure::policy::evict::Reach;
 use crate::pure::policy::pace;
 use crate::pure::policy::pace::Budget;
 use crate::pure::policy::pace::Resume;
@@ -156,7 +154,7 @@ fn visit(met: Candidate<'_>, round: &mut Round, crowded: Option<u32>) {
     if conn.has(Status::HELPER) {
         expect::collect_garbage(&conn);
     }
-    if crowded && Reach::Worker.takes(Class::of(conn.status(), || l4::is_closing(&conn))) {
+    if crowded && evict::collector_takes(reclaim::judge(&conn)) {
         conn::reap(&conn);
         round.reclaimed();
     }

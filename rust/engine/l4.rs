@@ -17,6 +17,7 @@ use crate::linux::skb::Skb;
 use crate::linux::time;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::l4 as pure;
+use crate::pure::policy::class::Ending;
 use crate::pure::status::Status;
 use crate::pure::tuple::proto;
 use crate::pure::wire::Transport;
@@ -67,12 +68,60 @@ pub(crate) const fn allows_clash(proto: u8) -> bool {
     !matches!(proto, proto::TCP | proto::SCTP)
 }
 
-/// Whether an assured connection is past its end, so that the worker may evict it.
+/// Whether an assured connection is past its end (`can_early_drop` of its tracker).
 pub(crate) fn is_closing(conn: &Conn) -> bool {
     match conn.proto() {
         proto::TCP => pure::tcp::can_early_drop(conn.tcp_state()),
         proto::SCTP => pure::sctp::can_early_drop(conn.sctp_state()),
         _ => false,
+    }
+}
+
+/// How far a connection is past its end.
+#[inline]
+pub(crate) fn ending(conn: &Conn) -> Ending {
+    match conn.proto() {
+        proto::TCP => Ending::of_tcp(conn.tcp_state()),
+        proto::SCTP => Ending::of_sctp(conn.sctp_state(), conn.has(Status::ASSURED)),
+        _ => Ending::NotYet,
+    }
+}
+
+/// The ticks that its last packet gave a connection that has `left`, as far as that can be told:
+/// the difference is how long it has been idle. CONTEXT: in an RCU read-side section.
+pub(crate) fn timeout_now(conn: &Conn, left: u32) -> u32 {
+    let assured = usize::from(conn.has(Status::ASSURED));
+    match conn.proto() {
+        proto::TCP => tcp::timeout_now(conn, left),
+        proto::UDP => limits(conn, Net::udp_limits).get(assured),
+        proto::SCTP => {
+            let state = usize::try_from(conn.sctp_state()).unwrap_or(0);
+            limits(conn, Net::sctp_limits).get(state)
+        }
+        proto::GRE => {
+            let timers = conn.gre_timers();
+            if conn.has(Status::SEEN_REPLY) {
+                timers.replied
+            } else {
+                timers.unreplied
+            }
+        }
+        proto::ICMP => limits(conn, Net::icmp_limits).get(0),
+        proto::ICMPV6 => limits(conn, Net::icmpv6_limits).get(0),
+        _ => limits(conn, Net::generic_limits).get(0),
+    }
+}
+
+/// The soft timeout of an assured connection, in ticks; zero is none.
+#[inline]
+pub(crate) fn soft_timeout(conn: &Conn) -> u32 {
+    let net = conn.net();
+    match conn.proto() {
+        proto::TCP => net.tcp_soft(),
+        proto::UDP => net.udp_soft(),
+        proto::SCTP => net.sctp_soft(),
+        proto::GRE => net.gre_soft(),
+        _ => 0,
     }
 }
 

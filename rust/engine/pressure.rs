@@ -7,11 +7,15 @@
 use core::ptr::addr_of;
 use core::ptr::addr_of_mut;
 use kernel::prelude::*;
+use kernel::sync::aref::ARef;
 use kernel::sync::rcu;
 
 use crate::engine::conn;
+use crate::engine::reclaim;
+use crate::engine::reclaim::Outcome;
 use crate::engine::table;
 use crate::linux::conn::Candidate;
+use crate::linux::conn::Conn;
 use crate::linux::hashtable::Hash;
 use crate::linux::hashtable::Table;
 use crate::linux::net::Net;
@@ -19,12 +23,16 @@ use crate::linux::once::read_once;
 use crate::linux::once::write_once;
 use crate::linux::rcu::Held;
 use crate::linux::stats::Counter;
-use crate::linux::time;
 use crate::linux::warn;
+use crate::pure::policy::class::Class;
 use crate::pure::policy::evict;
+use crate::pure::policy::evict::WhenFull;
 
 /// A connection was refused: the worker shall evict on its next walk.
 static mut WORKER_WANTED: bool = false;
+
+/// Where the next search that goes far begins, before scaling.
+static mut FAR_FROM: u32 = 0;
 
 /// Whether the worker shall evict.
 pub(crate) fn worker_wanted() -> bool {
@@ -42,53 +50,82 @@ pub(crate) fn worker_done() {
     want_worker(false);
 }
 
-/// Evicts something of the namespace, near the bucket where the new entry would be. False if there
-/// was nothing: then the packet is dropped, and the log says so.
+/// Whether the namespace, which is more than half full with `count` entries of `max`, takes another
+/// one, whose hash is given. False if nothing may go for it: then the log says so.
 #[cold]
-pub(crate) fn make_room(net: &Net, hash: Hash) -> bool {
-    let mut bucket = None;
-    for _ in 0..evict::RANGE {
-        let guard = rcu::read_lock();
-        let rcu = Held::by(&guard);
-        let table = Table::current(rcu);
-        let number = match bucket {
-            None => table.bucket(hash).number(),
-            Some(last) => evict::next_bucket(last, table.buckets()),
-        };
-        bucket = Some(number);
-        let Some(here) = table.nth(number) else {
-            continue;
-        };
-        let now = time::now();
-        let mut evicted = 0u32;
-        for met in table.chain(here, rcu) {
-            if met.is_expired(now) {
-                table::reap_expired(met);
-            } else if evict_one(met, net) {
-                evicted = evicted.saturating_add(1);
-            }
-        }
-        if evicted > 0 {
-            net.count_many(Counter::EARLY_DROP, evicted);
-            return true;
-        }
+pub(crate) fn admit(net: &Net, hash: Hash, count: u32, max: u32) -> bool {
+    let guard = rcu::read_lock();
+    let rcu = Held::by(&guard);
+    if count <= max {
+        reclaim::rising(net, rcu);
+        return true;
     }
-    if !worker_wanted() {
-        want_worker(true);
+    if make_room(net, hash, rcu) {
+        return true;
     }
-    log_full(net);
+    want_worker(true);
+    if net.when_full(rcu) == WhenFull::Drop {
+        log_full(net);
+    }
     false
 }
 
-fn evict_one(met: Candidate<'_>, net: &Net) -> bool {
-    if !evict::worth_a_reference(met.status(), met.is_in(net)) {
-        return false;
+/// Evicts something of the namespace.
+fn make_room(net: &Net, hash: Hash, rcu: Held<'_>) -> bool {
+    let near = Table::current(rcu).bucket(hash).number();
+    let search_all = || search(net, near, evict::NEAR, rcu) || search(net, far(), evict::FAR, rcu);
+    match reclaim::evict(net, reclaim::LOOKS, rcu) {
+        Outcome::Evicted => true,
+        Outcome::Barren => search(net, near, evict::NEAR, rcu),
+        Outcome::Dry => search_all(),
+        Outcome::Unfinished => {
+            search_all() || reclaim::evict(net, reclaim::LOOKS_AT_MOST, rcu) == Outcome::Evicted
+        }
     }
-    let Some(conn) = met.get() else {
-        return false;
-    };
+}
+
+/// Where the next search that goes far begins. Racing searches may begin at one place.
+fn far() -> u32 {
+    // SAFETY: A word that is written whole.
+    unsafe {
+        let from = read_once(addr_of!(FAR_FROM));
+        write_once(addr_of_mut!(FAR_FROM), from.wrapping_add(evict::FAR));
+        from.checked_rem(table::buckets()).unwrap_or(0)
+    }
+}
+
+/// Evicts the lowest of the first of `count` buckets where something may go.
+fn search(net: &Net, from: u32, count: u32, rcu: Held<'_>) -> bool {
+    let mut number = from;
+    for _ in 0..count {
+        let table = Table::current(rcu);
+        if let Some(bucket) = table.nth(number) {
+            let lowest = table
+                .chain(bucket, rcu)
+                .filter_map(|met| victim(met, net))
+                .min_by_key(|(class, _)| *class);
+            if lowest.is_some_and(|(_, conn)| conn::reap(&conn)) {
+                net.count(Counter::EARLY_DROP);
+                return true;
+            }
+        }
+        number = evict::next_bucket(number, table.buckets());
+    }
+    false
+}
+
+/// An entry of the namespace that may go.
+fn victim(met: Candidate<'_>, net: &Net) -> Option<(Class, ARef<Conn>)> {
+    if !met.is_in(net) || evict::worker_skips(met.status()) {
+        return None;
+    }
+    let conn = met.get()?;
     // Recycled in between, it may be another namespace's.
-    evict::still_evictable(conn.status(), conn.net() == net) && conn::reap(&conn)
+    if conn.net() != net || evict::worker_skips(conn.status()) {
+        return None;
+    }
+    let class = reclaim::judge(&conn);
+    class.may_go().then_some((class, conn))
 }
 
 /// The line that monitoring looks for.

@@ -42,6 +42,7 @@ use crate::linux::time;
 use crate::linux::warn;
 use crate::linux::zone::Zone;
 use crate::pure::num::Dir;
+use crate::pure::policy::ring::Hint;
 use crate::pure::policy::size::Sizes;
 use crate::pure::tuple::Tuple;
 
@@ -227,6 +228,22 @@ pub(crate) fn is_taken(tuple: &Tuple, by: &Conn, rcu: Held<'_>) -> bool {
         }
         net.count(Counter::SEARCH_RESTART);
     }
+}
+
+/// The entry of a namespace that a hint names, if it is still in the table.
+pub(crate) fn find_hinted(hint: Hint, net: &Net, rcu: Held<'_>) -> Option<ARef<Conn>> {
+    let table = Table::current(rcu);
+    let bucket = table.bucket(Hash(hint.hash()));
+    let hinted = |met: &Candidate<'_>| {
+        hint.may_be(met.address()) && met.dir() == Dir::Original && met.is_in(net)
+    };
+    let conn = table.chain(bucket, rcu).find(hinted)?.get()?;
+    // Recycled in between, or only similar, it may be another one.
+    let is_it = conn.is_confirmed()
+        && !conn.is_dying()
+        && conn.net() == net
+        && conn::hash_of(&conn, Dir::Original) == Hash(hint.hash());
+    is_it.then_some(conn)
 }
 
 /// Removes an entry that was met expired, if it still is.

@@ -5,6 +5,7 @@
 #include <net/net_namespace.h>
 #include <linux/rtnetlink.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
 #include <net/netfilter/nf_conntrack.h>
 
 #include <net/netns/generic.h>
@@ -42,6 +43,31 @@ struct ip_conntrack_stat *rct_stat_of_cpu(const struct net *net, unsigned int cp
 void rct_stat_free(struct ip_conntrack_stat __percpu *stat)
 {
 	free_percpu(stat);
+}
+
+static bool rct_hooks_translate(const struct nf_hook_entries *entries)
+{
+	unsigned int i;
+
+	for (i = 0; entries && i < entries->num_hook_entries; i++) {
+		int priority = nf_hook_entries_get_hook_ops(entries)[i]->priority;
+
+		if (priority == NF_IP_PRI_NAT_DST || priority == NF_IP_PRI_NAT_SRC)
+			return true;
+	}
+	return false;
+}
+
+/* Whether hooks of translation are registered. In a read-side section. */
+bool rct_net_translates(const struct net *net)
+{
+	unsigned int hook;
+
+	for (hook = 0; hook < NF_INET_NUMHOOKS; hook++)
+		if (rct_hooks_translate(rcu_dereference(net->nf.hooks_ipv4[hook])) ||
+		    rct_hooks_translate(rcu_dereference(net->nf.hooks_ipv6[hook])))
+			return true;
+	return false;
 }
 
 bool rct_net_ratelimit(void)

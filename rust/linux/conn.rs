@@ -201,6 +201,12 @@ impl Conn {
         unsafe { write_once(&raw mut (*self.as_ptr()).status, self.status().0 | bits.0) };
     }
 
+    /// Where it is, as a number.
+    #[inline(always)]
+    pub(crate) fn address(&self) -> usize {
+        self.as_ptr().addr()
+    }
+
     /// The raw timeout word: relative ticks before confirmation, a deadline after.
     #[inline(always)]
     pub(crate) fn timeout(&self) -> u32 {
@@ -335,6 +341,12 @@ impl<'rcu> Candidate<'rcu> {
     #[inline(always)]
     pub(crate) fn node(self) -> *mut bindings::nf_conntrack_tuple_hash {
         self.node
+    }
+
+    /// Where the entry is, as a number.
+    #[inline(always)]
+    pub(crate) fn address(self) -> usize {
+        self.raw().addr()
     }
 
     /// Its namespace's address, for comparison only.

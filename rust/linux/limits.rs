@@ -9,6 +9,8 @@ use crate::bindings;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
+use crate::linux::rcu::Held;
+use crate::pure::policy::evict::WhenFull;
 
 /// A row of timeouts in ticks: a tracker's in a namespace, or those of a policy.
 #[derive(Clone, Copy)]
@@ -149,6 +151,48 @@ impl Net {
     pub(crate) fn tcp_max_retrans(&self) -> u8 {
         // SAFETY: As above.
         unsafe { read_once(&raw const (*self.tcp()).tcp_max_retrans) }
+    }
+}
+
+macro_rules! own {
+    ($($(#[$doc:meta])* $name:ident: $type:ty;)*) => {
+        impl Net {
+            $(
+                $(#[$doc])*
+                #[inline]
+                pub(crate) fn $name(&self) -> $type {
+                    // SAFETY: A word of the namespace that the sysctl writes whole.
+                    unsafe { read_once(&raw const (*self.private().own()).$name) }
+                }
+            )*
+        }
+    };
+}
+
+own! {
+    /// Ticks after which an idle TCP connection may go when the table is full; zero is never.
+    tcp_soft: u32;
+    /// The same for UDP flows.
+    udp_soft: u32;
+    /// The same for SCTP associations.
+    sctp_soft: u32;
+    /// The same for GRE flows.
+    gre_soft: u32;
+    /// Percent of the limit from which on timeouts are scaled; zero is never.
+    adaptive_start: u32;
+    /// Percent of the limit at which they are zero.
+    adaptive_end: u32;
+    /// What becomes of packets whose connection finds no place.
+    full_policy: u8;
+}
+
+impl Net {
+    /// What becomes of packets whose connection finds no place.
+    pub(crate) fn when_full(&self, _rcu: Held<'_>) -> WhenFull {
+        let setting = self.full_policy();
+        // SAFETY: The hooks are read in a read-side section.
+        let translates = || unsafe { bindings::rct_net_translates(self.as_ptr()) };
+        WhenFull::of(setting, setting != 0 && translates())
     }
 }
 

@@ -14,6 +14,7 @@ use kernel::types::Opaque;
 
 use crate::bindings;
 use crate::linux::once::read_once;
+use crate::linux::queues::Slot;
 
 /// A network namespace.
 #[repr(transparent)]
@@ -96,11 +97,35 @@ impl Net {
 /// Set by `register_pernet_subsys()` before any namespace is set up, constant from then on.
 pub(crate) static mut PRIVATE_ID: u32 = 0;
 
-/// What the module keeps in each namespace: `struct nf_conntrack_net`.
+/// What the module keeps in each namespace: `struct nf_conntrack_net`, of which other modules know
+/// the event part, and what is ours alone.
 ///
-/// Other modules know the event part only.
-#[repr(transparent)]
-pub(crate) struct Private(Opaque<bindings::nf_conntrack_net>);
+/// Valid as zeros.
+#[repr(C)]
+pub(crate) struct Private {
+    shared: Opaque<bindings::nf_conntrack_net>,
+    queues: Slot,
+    own: Opaque<Own>,
+}
+
+/// Knobs that mainline does not have. Words that sysctls write.
+#[repr(C)]
+pub(crate) struct Own {
+    /// Assured TCP connections that are established, in ticks; zero is none.
+    pub(crate) tcp_soft: u32,
+    /// Assured UDP flows, in ticks.
+    pub(crate) udp_soft: u32,
+    /// SCTP associations that are established, in ticks.
+    pub(crate) sctp_soft: u32,
+    /// Assured GRE flows, in ticks.
+    pub(crate) gre_soft: u32,
+    /// Percent of the limit from which on timeouts are scaled.
+    pub(crate) adaptive_start: u32,
+    /// Percent of the limit at which timeouts are zero.
+    pub(crate) adaptive_end: u32,
+    /// What becomes of packets whose connection finds no place.
+    pub(crate) full_policy: u8,
+}
 
 // SAFETY: Shared like its namespace; fields are atomic, or have a lock named at the accessor.
 unsafe impl Sync for Private {}
@@ -109,7 +134,19 @@ impl Private {
     /// As C knows it.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut bindings::nf_conntrack_net {
-        self.0.get()
+        self.shared.get()
+    }
+
+    /// The namespace's queues of entries that may go, while it is under pressure.
+    #[inline(always)]
+    pub(crate) fn queues(&self) -> &Slot {
+        &self.queues
+    }
+
+    /// Our own knobs.
+    #[inline(always)]
+    pub(crate) fn own(&self) -> *mut Own {
+        self.own.get()
     }
 
     /// How many entries the namespace has, confirmed or not.

@@ -42,6 +42,18 @@ impl StaticWork {
         unsafe { bindings::rct_queue_power_efficient(self.0.get(), delay as usize) };
     }
 
+    /// Queues it, `delay` ticks from now, whether it is queued already or not. CONTEXT: any.
+    pub(crate) fn requeue(&'static self, delay: u32) {
+        // SAFETY: Initialised before use.
+        unsafe { bindings::rct_mod_power_efficient(self.0.get(), delay as usize) };
+    }
+
+    /// As [`Self::cancel`], and nobody can queue it any more. CONTEXT: sleepable.
+    pub(crate) fn disable(&'static self) {
+        // SAFETY: Initialised before use.
+        unsafe { bindings::disable_delayed_work_sync(self.0.get()) };
+    }
+
     /// Takes it off the queue and waits until it does not run. CONTEXT: sleepable.
     pub(crate) fn cancel(&'static self) {
         // SAFETY: Initialised before use.

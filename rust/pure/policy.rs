@@ -7,10 +7,13 @@
 //! * [`chain`]: how long a bucket may become.
 //! * [`clash`]: two entries for one flow.
 //! * [`pace`]: when the worker that clears expired entries runs, and for how long.
-//! * [`class`]: what an entry is worth; [`evict`]: who may take whom, and from where.
+//! * [`class`]: what an entry is worth; [`evict`]: who may take whom, and from where; [`ring`]:
+//!   hints at those that may go.
+//! * [`soft`]: when an idle connection may go; [`adaptive`]: timeouts that shrink as a table fills.
 //! * [`expect`], [`helper`]: what is announced by whom, and what may exist side by side.
 //! * [`seqadj`]: sequence numbers after a translation changed the length of a payload.
 
+pub mod adaptive;
 pub mod chain;
 pub mod clash;
 pub mod class;
@@ -18,6 +21,8 @@ pub mod evict;
 pub mod expect;
 pub mod helper;
 pub mod pace;
+pub mod ring;
 pub mod seqadj;
 pub mod size;
+pub mod soft;
 pub mod timeout;

@@ -6,6 +6,7 @@ use crate::engine::events;
 use crate::engine::events::Event;
 use crate::engine::l4;
 use crate::engine::l4::Opinion;
+use crate::engine::reclaim;
 use crate::linux::conn::Conn;
 use crate::linux::log;
 use crate::linux::net::Net;
@@ -90,6 +91,7 @@ fn apply(conn: &Conn, skb: &Skb, info: CtInfo, state: HookState<'_>, step: Step)
     }
     if step.protoinfo {
         events::cache(conn, Event::Protoinfo);
+        reclaim::moved_on(conn);
     }
     if let Some(why) = &step.log {
         log::invalid(skb, state, proto::SCTP, why);

@@ -8,6 +8,7 @@ use crate::engine::events;
 use crate::engine::events::Event;
 use crate::engine::l4;
 use crate::engine::l4::Opinion;
+use crate::engine::reclaim;
 use crate::engine::seqadj;
 use crate::engine::synproxy;
 use crate::linux::conn::Conn;
@@ -131,6 +132,7 @@ fn advance(conn: &Conn, net: &Net, segment: &Segment<'_>, info: CtInfo) -> Step 
 fn apply(conn: &Conn, skb: &Skb, info: CtInfo, state: HookState<'_>, step: Step) -> Opinion {
     if step.protoinfo {
         events::cache(conn, Event::Protoinfo);
+        reclaim::moved_on(conn);
     }
     if step.assured {
         conn.set_bit(Bit::Assured);
@@ -163,6 +165,22 @@ fn apply(conn: &Conn, skb: &Skb, info: CtInfo, state: HookState<'_>, step: Step)
             }
             Opinion::Invalid
         }
+    }
+}
+
+/// The ticks that the last segment gave a connection that has `left`.
+///
+/// What is unacknowledged or sent again gets less than its state's; who has no more left than that
+/// is taken to have got it, so that nobody seems idle for longer than it is.
+pub(crate) fn timeout_now(conn: &Conn, left: u32) -> u32 {
+    let limits = l4::limits(conn, Net::tcp_limits);
+    let limit = limits.get(usize::from(conn.tcp_state()));
+    let [unack, retrans] = [Slot::UNACK, Slot::RETRANS].map(|slot| limits.get(slot.index()));
+    let short = unack.max(retrans);
+    if left <= short {
+        limit.min(short)
+    } else {
+        limit
     }
 }
 

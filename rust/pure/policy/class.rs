@@ -1,34 +1,127 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an entry is worth when the table is full.
+//! What an entry is worth when the table is full: the declared order of victims.
 //!
-//! The order of the classes is the order in which they may go; who may take which is in
-//! [`evict`](super::evict).
+//! The order of the classes is the order in which they may go. Nothing else decides it; who looks
+//! for victims where is in [`evict`](super::evict), how they are remembered in
+//! [`ring`](super::ring).
 
+use super::super::l4::sctp;
+use super::super::l4::tcp;
 use super::super::status::Status;
 
 /// What an entry is worth; what may go first comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// Not assured: no proof that the other end exists or goes on talking.
-    Unproven,
-    /// Assured, but its protocol is past the end of the connection.
+    /// Its time is over, only nobody has come by.
+    Expired,
+    /// Its protocol is done with it.
+    Closed,
+    /// One side has said goodbye. A peer that ignores it does not keep the entry.
     Closing,
-    /// Assured and alive.
-    Proven,
+    /// Nobody answered yet.
+    Unreplied,
+    /// Answered, but without a proof that the originator is there and goes on talking.
+    Answered,
+    /// Assured, and idle for longer than its soft timeout.
+    Idle,
+    /// Assured and alive, or carried by a flow table: never evicted.
+    Active,
+}
+
+/// How far a connection is past its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It is not.
+    NotYet,
+    /// One side has ended it.
+    Closing,
+    /// Nothing more is to come.
+    Closed,
 }
 
 impl Class {
-    /// The class of an entry with this `status`; `closing` tells whether its protocol's tracker
-    /// finds it past the end of the connection (TCP and SCTP only).
+    /// The classes that entries are queued by, in the order in which they go.
+    pub const QUEUED: [Class; 5] = [
+        Class::Closed,
+        Class::Closing,
+        Class::Unreplied,
+        Class::Answered,
+        Class::Idle,
+    ];
+
+    /// The class of an entry with this `status`; `ending` and `idle`, whether it is idle beyond its
+    /// soft timeout, are asked only where they matter.
     #[inline]
-    pub fn of(status: Status, closing: impl FnOnce() -> bool) -> Self {
-        if !status.has(Status::ASSURED) {
-            Class::Unproven
-        } else if closing() {
-            Class::Closing
-        } else {
-            Class::Proven
+    pub fn of(
+        status: Status,
+        expired: bool,
+        ending: impl FnOnce() -> Ending,
+        idle: impl FnOnce() -> bool,
+    ) -> Self {
+        if expired {
+            return Class::Expired;
+        }
+        if status.any(Status::OFFLOAD) {
+            return Class::Active;
+        }
+        match ending() {
+            Ending::Closed => Class::Closed,
+            Ending::Closing => Class::Closing,
+            Ending::NotYet if status.any(Status::ASSURED) => {
+                if idle() {
+                    Class::Idle
+                } else {
+                    Class::Active
+                }
+            }
+            Ending::NotYet if status.any(Status::SEEN_REPLY) => Class::Answered,
+            Ending::NotYet => Class::Unreplied,
+        }
+    }
+
+    /// The number of the queue of this class, an index into [`Class::QUEUED`].
+    #[inline]
+    pub const fn queue(self) -> Option<usize> {
+        match self {
+            Class::Closed => Some(0),
+            Class::Closing => Some(1),
+            Class::Unreplied => Some(2),
+            Class::Answered => Some(3),
+            Class::Idle => Some(4),
+            Class::Expired | Class::Active => None,
+        }
+    }
+
+    /// Whether a packet that needs room may take an entry of this class.
+    #[inline]
+    pub const fn may_go(self) -> bool {
+        !matches!(self, Class::Active)
+    }
+}
+
+impl Ending {
+    /// Of a TCP connection in this state, as it stands in the entry.
+    #[inline]
+    pub fn of_tcp(raw_state: u8) -> Self {
+        use tcp::State;
+        match State::from_raw(raw_state) {
+            Some(State::LastAck | State::TimeWait | State::Close) => Ending::Closed,
+            Some(State::FinWait | State::CloseWait) => Ending::Closing,
+            _ => Ending::NotYet,
+        }
+    }
+
+    /// Of an SCTP association. One that begins is in the state of one that was aborted, but not
+    /// `assured`.
+    #[inline]
+    pub fn of_sctp(raw_state: u32, assured: bool) -> Self {
+        use sctp::State;
+        match State::from_raw(raw_state) {
+            Some(State::ShutdownAckSent) => Ending::Closed,
+            Some(State::Closed) if assured => Ending::Closed,
+            Some(State::ShutdownSent | State::ShutdownRecd) => Ending::Closing,
+            _ => Ending::NotYet,
         }
     }
 }
@@ -41,18 +134,62 @@ impl Class {
 mod tests {
     use super::*;
 
+    const ASSURED: Status = Status(Status::ASSURED.0 | Status::SEEN_REPLY.0);
+    const CARRIED: Status = Status(ASSURED.0 | Status::OFFLOAD.0);
+
     #[test]
-    fn assured_and_closing_decide() {
+    fn what_makes_a_class() {
+        use Ending::*;
         let table = [
-            (Status(0), false, Class::Unproven),
-            (Status(0), true, Class::Unproven),
-            (Status::SEEN_REPLY, true, Class::Unproven),
-            (Status::ASSURED, true, Class::Closing),
-            (Status::ASSURED, false, Class::Proven),
+            (Status(0), true, NotYet, false, Class::Expired),
+            (CARRIED, true, NotYet, false, Class::Expired),
+            (Status(0), false, Closed, false, Class::Closed),
+            (ASSURED, false, Closed, true, Class::Closed),
+            (ASSURED, false, Closing, false, Class::Closing),
+            (Status(0), false, Ending::Closing, false, Class::Closing),
+            (Status(0), false, NotYet, true, Class::Unreplied),
+            (Status::SEEN_REPLY, false, NotYet, true, Class::Answered),
+            (ASSURED, false, NotYet, true, Class::Idle),
+            (ASSURED, false, NotYet, false, Class::Active),
+            (Status::ASSURED, false, NotYet, false, Class::Active),
+            (CARRIED, false, Closed, true, Class::Active),
         ];
-        for (status, closing, expected) in table {
-            assert_eq!(Class::of(status, || closing), expected);
+        for (status, expired, ending, idle, expected) in table {
+            assert!(Class::of(status, expired, || ending, || idle) == expected);
         }
-        assert!(Class::Unproven < Class::Closing && Class::Closing < Class::Proven);
+    }
+
+    #[test]
+    fn the_order() {
+        let order = Class::QUEUED;
+        assert!(order.windows(2).all(|pair| pair[0] < pair[1]));
+        for (index, class) in order.into_iter().enumerate() {
+            assert_eq!(class.queue(), Some(index));
+            assert!(Class::Expired < class && class < Class::Active && class.may_go());
+        }
+        assert!(Class::Expired.queue().is_none() && Class::Expired.may_go());
+        assert!(Class::Active.queue().is_none() && !Class::Active.may_go());
+    }
+
+    #[test]
+    fn endings() {
+        use Ending::*;
+        let tcp = [
+            NotYet, NotYet, NotYet, NotYet, Closing, Closing, Closed, Closed, Closed, NotYet,
+        ];
+        for (raw, expected) in (0..).zip(tcp) {
+            assert_eq!(Ending::of_tcp(raw), expected);
+            // Whatever the collector evicts is past its end.
+            assert_eq!(tcp::can_early_drop(raw), expected != NotYet);
+        }
+        assert_eq!(Ending::of_tcp(255), NotYet);
+        let sctp = [
+            NotYet, Closed, NotYet, NotYet, NotYet, Closing, Closing, Closed, NotYet,
+        ];
+        for (raw, expected) in (0..).zip(sctp) {
+            assert_eq!(Ending::of_sctp(raw, true), expected);
+        }
+        assert_eq!(Ending::of_sctp(1, false), NotYet);
+        assert_eq!(Ending::of_sctp(u32::MAX, true), NotYet);
     }
 }

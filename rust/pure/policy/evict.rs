@@ -2,17 +2,20 @@
 
 //! Who may evict whom, and where victims are looked for.
 //!
-//! Two parties evict: the packet that finds the table full looks through a few buckets from its
-//! own on and takes all it may of the first bucket where there is something; the worker, once a
-//! packet was refused, takes on its walk what it may in namespaces that are nearly full.
+//! A packet that finds the table full follows hints (see [`ring`](super::ring)); when there are
+//! none it searches buckets, its own and the next ones, then some elsewhere. The collector, once a
+//! packet was refused, takes on its walk what has ended in namespaces that are nearly full.
 //!
 //! C counterparts: `early_drop`, `early_drop_list`, `gc_worker_can_early_drop`.
 
 use super::super::status::Status;
 use super::class::Class;
 
-/// Buckets that a packet looks through for a victim.
-pub const RANGE: u32 = 8;
+/// Buckets that a packet looks through from its own on, without a hint.
+pub const NEAR: u32 = 8;
+
+/// Buckets that it looks through after that, from a place that moves on with each search.
+pub const FAR: u32 = 56;
 
 /// The bucket after `bucket` in a table of `size` buckets.
 #[inline]
@@ -23,40 +26,35 @@ pub const fn next_bucket(bucket: u32, size: u32) -> u32 {
     }
 }
 
-/// Who evicts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// The packet that finds the table full.
-    Packet,
-    /// The worker, under pressure.
-    Worker,
+/// Whether the collector, under pressure, takes entries of this class: what has ended. Entries
+/// that are merely unproven wait for a packet that needs their place.
+#[inline]
+pub fn collector_takes(class: Class) -> bool {
+    class <= Class::Closing
 }
 
-impl Reach {
-    /// Whether this party takes entries of this class.
+/// What becomes of a packet whose connection finds no place (`nf_conntrack_full_policy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It is dropped.
+    Drop,
+    /// It goes on as invalid.
+    PassInvalid,
+    /// It goes on untracked.
+    PassUntracked,
+}
+
+impl WhenFull {
+    /// What `setting` asks for in a namespace that translates addresses, or does not: there,
+    /// packets would go out as they are.
     #[inline]
-    pub const fn takes(self, class: Class) -> bool {
-        match class {
-            Class::Unproven => true,
-            Class::Closing => matches!(self, Reach::Worker),
-            Class::Proven => false,
+    pub const fn of(setting: u8, translates: bool) -> Self {
+        match setting {
+            1 if !translates => WhenFull::PassInvalid,
+            2 if !translates => WhenFull::PassUntracked,
+            _ => WhenFull::Drop,
         }
     }
-}
-
-/// Whether a packet's search should take a reference to an entry, to judge it again under it with
-/// [`still_evictable`]; `same_net` tells whether both are of one namespace.
-#[inline]
-pub const fn worth_a_reference(status: Status, same_net: bool) -> bool {
-    same_net && !status.any(Status::ASSURED.with(Status::DYING))
-}
-
-/// Whether an entry may go now that a reference keeps it from being recycled.
-///
-/// It may have become assured in between; taking it all the same is what mainline does.
-#[inline]
-pub const fn still_evictable(status: Status, same_net: bool) -> bool {
-    same_net && status.has(Status::CONFIRMED)
 }
 
 /// Whether the worker passes over an entry: not in the table any more, or not yet.
@@ -72,6 +70,18 @@ pub const fn pressure_mark(max: u32) -> u32 {
     max / 100 * 95
 }
 
+/// The number of entries in a namespace above which it has queues: half of what may be.
+#[inline]
+pub const fn low_water(max: u32) -> u32 {
+    max / 2
+}
+
+/// The number of entries below which a namespace does without queues: three eighths.
+#[inline]
+pub const fn calm(max: u32) -> u32 {
+    low_water(max) / 4 * 3
+}
+
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
 #[cfg_attr(
     CONFIG_KUNIT = "y",
@@ -81,32 +91,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worker_reaches_further() {
+    fn the_collector_takes_what_has_ended() {
         let table = [
-            (Class::Unproven, true, true),
-            (Class::Closing, false, true),
-            (Class::Proven, false, false),
+            (Class::Expired, true),
+            (Class::Closed, true),
+            (Class::Closing, true),
+            (Class::Unreplied, false),
+            (Class::Answered, false),
+            (Class::Idle, false),
+            (Class::Active, false),
         ];
-        for (class, packet, worker) in table {
-            assert_eq!(Reach::Packet.takes(class), packet);
-            assert_eq!(Reach::Worker.takes(class), worker);
+        for (class, takes) in table {
+            assert_eq!(collector_takes(class), takes);
         }
     }
 
     #[test]
-    fn candidates() {
-        let here = Status::CONFIRMED;
-        let table = [
-            (here, true, true, true),
-            (here, false, false, false),
-            (here | Status::ASSURED, true, false, true),
-            (here | Status::DYING, true, false, true),
-            (Status(0), true, true, false),
-        ];
-        for (status, same_net, before, after) in table {
-            assert_eq!(worth_a_reference(status, same_net), before);
-            assert_eq!(still_evictable(status, same_net), after);
+    fn translated_flows_never_pass() {
+        for setting in 0..4 {
+            assert_eq!(WhenFull::of(setting, true), WhenFull::Drop);
         }
+        assert_eq!(WhenFull::of(0, false), WhenFull::Drop);
+        assert_eq!(WhenFull::of(1, false), WhenFull::PassInvalid);
+        assert_eq!(WhenFull::of(2, false), WhenFull::PassUntracked);
+        assert_eq!(WhenFull::of(3, false), WhenFull::Drop);
     }
 
     #[test]
@@ -121,6 +129,8 @@ mod tests {
         assert_eq!(pressure_mark(262_144), 248_995);
         assert_eq!(pressure_mark(99), 0);
         assert_eq!(pressure_mark(u32::MAX), 42_949_672 * 95);
+        assert_eq!(low_water(65_536), 32_768);
+        assert_eq!(calm(65_536), 24_576);
         assert_eq!(next_bucket(6, 8), 7);
         assert_eq!(next_bucket(7, 8), 0);
         assert_eq!(next_bucket(u32::MAX, 8), 0);

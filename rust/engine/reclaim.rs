@@ -1,0 +1,571 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Under pressure it is always known who goes next.
+//!
+//! ```text
+//!   confirm ---------> unreplied ---+
+//!   tracker ---> closing, closed ---+--> queues of hints --> evict: judge again, kill
+//!   worker's walk ---> backlog -----+        (8 bytes each, none at rest)
+//! ```
+//!
+//! A namespace has queues from [`evict::low_water`] on until it has been below [`evict::calm`] for
+//! a while. The order is `policy::class`'s, and `Documentation/reclaim.rst` tells why all this is
+//! as it is.
+//!
+//! No C counterpart: mainline searches eight buckets.
+
+use core::ptr::addr_of;
+use core::ptr::addr_of_mut;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::rcu;
+
+use crate::bindings;
+use crate::engine::conn;
+use crate::engine::l4;
+use crate::engine::table;
+use crate::linux::conn::Candidate;
+use crate::linux::conn::Conn;
+use crate::linux::hashtable::Hash;
+use crate::linux::hashtable::Table;
+use crate::linux::net::Net;
+use crate::linux::once::read_once;
+use crate::linux::once::write_once;
+use crate::linux::queues::Queues;
+use crate::linux::rcu::Held;
+use crate::linux::stats::Counter;
+use crate::linux::time;
+use crate::linux::time::HZ;
+use crate::linux::warn;
+use crate::linux::work::StaticWork;
+use crate::pure::num::Dir;
+use crate::pure::num::Jiffies32;
+use crate::pure::policy::adaptive::Scale;
+use crate::pure::policy::class::Class;
+use crate::pure::policy::evict;
+use crate::pure::policy::ring;
+use crate::pure::policy::ring::Fate;
+use crate::pure::policy::ring::Hint;
+use crate::pure::policy::soft;
+use crate::pure::status::Status;
+
+/// Hints that a packet looks at. More than one are needed only where hints have become stale, and
+/// each does so once.
+pub(crate) const LOOKS: u32 = 256;
+
+/// Hints that a packet looks at before it is refused.
+pub(crate) const LOOKS_AT_MOST: u32 = 8192;
+
+/// Ticks between two runs of the worker while there are queues.
+const BETWEEN_RUNS: u32 = HZ.div_ceil(10);
+
+/// Ticks for which a namespace keeps its queues without need.
+const CALM: u32 = HZ * 10;
+
+/// Ticks between two fillings of a namespace's backlog.
+const BETWEEN_FILLS: u32 = HZ.div_ceil(10);
+
+/// How many namespaces have queues. Changed under [`MEMBERS`].
+static mut PRESSED: u32 = 0;
+
+/// Whether the worker is on its way.
+static CALLED: Atomic<bool> = Atomic::<bool>::new(false);
+
+static WORK: StaticWork = StaticWork::new();
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialised in `Worker::start`, before any namespace is entered.
+    unsafe(uninit) static MEMBERS: Mutex<KVec<Member>> = KVec::new();
+}
+
+/// A namespace and what the worker remembers of it.
+pub(crate) struct Member {
+    net: NetPtr,
+    /// When it was last above the mark of calm.
+    busy: Jiffies32,
+    /// When its queues were made: what is younger has a hint of its own.
+    born: Jiffies32,
+    /// When its backlog was filled last.
+    filled: Jiffies32,
+    /// How many hints its backlog is getting; `None` while it gets none.
+    filling: Option<Filling>,
+    /// The backlog had no place for all that there was.
+    overflowed: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Filling {
+    count: usize,
+    /// Without regard to who has a hint already.
+    everything: bool,
+}
+
+/// A namespace that has been entered and not left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct NetPtr(*const bindings::net);
+
+// SAFETY: A namespace is shared by all tasks.
+unsafe impl Send for NetPtr {}
+
+impl NetPtr {
+    /// The namespace, for as long as the list of members is locked.
+    fn get<'a>(self) -> &'a Net {
+        // SAFETY: `leave` takes it off the list, which is locked, before the namespace goes.
+        unsafe { Net::from_raw(self.0) }
+    }
+}
+
+/// The worker while it works.
+pub(crate) struct Worker(());
+
+impl Worker {
+    /// Makes it ready. CONTEXT: once, while the module is loaded.
+    pub(crate) fn start() -> Self {
+        // SAFETY: The module is being loaded: nobody uses the list or the work yet.
+        unsafe {
+            MEMBERS.init();
+            WORK.init(run);
+        }
+        Worker(())
+    }
+
+    /// It does not run any more, and never will again. CONTEXT: sleepable.
+    pub(crate) fn wind_down() {
+        WORK.disable();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        Self::wind_down();
+    }
+}
+
+/// A namespace begins. CONTEXT: sleepable.
+pub(crate) fn enter(net: &Net) -> Result {
+    let now = time::now();
+    let member = Member {
+        net: NetPtr(net.as_ptr()),
+        busy: now,
+        born: now,
+        filled: now,
+        filling: None,
+        overflowed: false,
+    };
+    MEMBERS.lock().push(member, GFP_KERNEL)?;
+    Ok(())
+}
+
+/// A namespace ends: no packet can come any more. CONTEXT: sleepable.
+pub(crate) fn leave(net: &Net) {
+    let mut members = MEMBERS.lock();
+    members.retain(|member| member.net != NetPtr(net.as_ptr()));
+    // SAFETY: The list is locked, and nobody reads the slot any more.
+    let queues = unsafe { net.private().queues().replace(None) };
+    if queues.is_some() {
+        count_pressed(-1);
+    }
+}
+
+/// Whether any namespace has queues.
+#[inline(always)]
+fn is_pressed() -> bool {
+    // SAFETY: A word that is written whole.
+    unsafe { read_once(addr_of!(PRESSED)) != 0 }
+}
+
+/// CONTEXT: [`MEMBERS`] locked.
+fn count_pressed(by: i32) {
+    // SAFETY: Written under the lock only.
+    unsafe {
+        let now = read_once(addr_of!(PRESSED));
+        write_once(addr_of_mut!(PRESSED), now.saturating_add_signed(by));
+    }
+}
+
+/// An entry was confirmed, or inserted.
+#[inline(always)]
+pub(crate) fn confirmed(conn: &Conn, original: Hash, rcu: Held<'_>) {
+    if is_pressed() {
+        enrol(conn, original, Class::Unreplied, rcu);
+    }
+}
+
+/// The tracker of an entry moved on to another state. CONTEXT: in an RCU read-side section.
+#[inline(always)]
+pub(crate) fn moved_on(conn: &Conn) {
+    if is_pressed() {
+        enrol_ending(conn);
+    }
+}
+
+#[cold]
+fn enrol_ending(conn: &Conn) {
+    let class = judge(conn);
+    if conn.is_confirmed() && matches!(class, Class::Closed | Class::Closing) {
+        let guard = rcu::read_lock();
+        let hash = conn::hash_of(conn, Dir::Original);
+        enrol(conn, hash, class, Held::by(&guard));
+    }
+}
+
+#[inline]
+fn enrol(conn: &Conn, hash: Hash, class: Class, rcu: Held<'_>) {
+    if let (Some(queues), Some(queue)) = (conn.net().private().queues().get(rcu), class.queue()) {
+        queues.put(queue, Hint::new(hash.0, conn.address()));
+    }
+}
+
+/// What an entry is worth now. CONTEXT: a reference held.
+pub(crate) fn judge(conn: &Conn) -> Class {
+    Class::of(
+        conn.status(),
+        conn.is_expired(),
+        || l4::ending(conn),
+        || is_idle(conn),
+    )
+}
+
+/// How long an entry has been idle, in ticks.
+fn idle(conn: &Conn) -> u32 {
+    let left = conn.remaining();
+    // Policies are read under RCU.
+    let _guard = rcu::read_lock();
+    soft::idle(l4::timeout_now(conn, left), left)
+}
+
+fn is_idle(conn: &Conn) -> bool {
+    let soft = l4::soft_timeout(conn);
+    soft != 0 && soft::is_over(idle(conn), soft)
+}
+
+/// What came of an attempt to evict.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// There is a place.
+    Evicted,
+    /// There is none, and a walk has just found out that nothing may go.
+    Barren,
+    /// Hints have run out.
+    Dry,
+    /// There are more hints than were looked at.
+    Unfinished,
+}
+
+/// Evicts the first of the namespace's queues. What is stale is dropped on the way, up to `looks`
+/// of it.
+pub(crate) fn evict(net: &Net, mut looks: u32, rcu: Held<'_>) -> Outcome {
+    let Some(queues) = net.private().queues().get(rcu) else {
+        call(0);
+        return Outcome::Dry;
+    };
+    for (queue, class) in Class::QUEUED.into_iter().enumerate() {
+        while let Some(hint) = queues.take(queue) {
+            if follow(hint, class, queues, net, rcu) {
+                net.count(Counter::EARLY_DROP);
+                return Outcome::Evicted;
+            }
+            looks = looks.saturating_sub(1);
+            if looks == 0 {
+                return Outcome::Unfinished;
+            }
+        }
+    }
+    let barren = queues.is_barren();
+    queues.want_all();
+    call(0);
+    if barren {
+        Outcome::Barren
+    } else {
+        Outcome::Dry
+    }
+}
+
+/// Whether the entry of a hint from the queue of `class` was evicted.
+#[inline]
+fn follow(hint: Hint, class: Class, queues: &Queues, net: &Net, rcu: Held<'_>) -> bool {
+    let Some(conn) = table::find_hinted(hint, net, rcu) else {
+        return false;
+    };
+    match ring::fate(class, judge(&conn)) {
+        Fate::Evict => conn::reap(&conn),
+        Fate::Move(to) => {
+            if let Some(queue) = to.queue() {
+                queues.put(queue, hint);
+            }
+            false
+        }
+        Fate::Drop => false,
+    }
+}
+
+/// A namespace is more than half full.
+#[inline]
+pub(crate) fn rising(net: &Net, rcu: Held<'_>) {
+    if net.private().queues().get(rcu).is_none() {
+        call(0);
+    }
+}
+
+/// Calls the worker, once until it begins.
+fn call(delay: u32) {
+    if !CALLED.load(Relaxed) && !CALLED.xchg(true, kernel::sync::atomic::Full) {
+        WORK.requeue(delay);
+    }
+}
+
+/// One run of the worker. CONTEXT: sleepable, on a work queue.
+///
+/// # Safety
+///
+/// Called by the work queue only.
+unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
+    let mut members = MEMBERS.lock();
+    let short_of_memory = arrange(&mut members);
+    // Who calls from now on is heard.
+    CALLED.store(false, Relaxed);
+    let put_off = fill_backlogs(&mut members);
+    sweep(&members);
+    expire_scaled(&members);
+    drop(members);
+    if short_of_memory || put_off {
+        // Until then nobody need call.
+        CALLED.store(true, Relaxed);
+        WORK.requeue(if put_off { BETWEEN_FILLS } else { HZ });
+    } else if is_pressed() {
+        WORK.queue(BETWEEN_RUNS);
+    }
+}
+
+/// Drops the hints of entries that were unreplied and got assured, or went, so that no packet need
+/// look at them.
+fn sweep(members: &KVec<Member>) {
+    let max = table::max();
+    for member in members.iter() {
+        let net = member.net.get();
+        // Before that there is time enough.
+        if net.private().entries().load(Relaxed).unsigned_abs() < max / 4 * 3 {
+            continue;
+        }
+        let Some(queue) = Class::Unreplied.queue() else {
+            continue;
+        };
+        let mut from = Some(0);
+        while let Some(next) = from {
+            {
+                let guard = rcu::read_lock();
+                let rcu = Held::by(&guard);
+                let is_stale = |hint| {
+                    table::find_hinted(hint, net, rcu)
+                        .is_none_or(|conn| judge(&conn) == Class::Active)
+                };
+                from = match net.private().queues().get(rcu) {
+                    Some(queues) => queues.sweep(queue, next, is_stale),
+                    None => None,
+                };
+            }
+            warn::cond_resched();
+        }
+    }
+}
+
+/// Reaps what is over by scaled timeouts, where these are wanted and there are so many entries.
+fn expire_scaled(members: &KVec<Member>) {
+    let scale_of = |net: &Net| {
+        let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let (start, end) = (net.adaptive_start(), net.adaptive_end());
+        Scale::new(count, table::max(), start, end)
+    };
+    for member in members.iter() {
+        let net = member.net.get();
+        let mut scale = scale_of(net);
+        if scale.is_full() {
+            continue;
+        }
+        let mut seen = 0u32;
+        table::iterate(Some(net), 0, false, |conn| {
+            // As the table empties, the rest gets more time.
+            seen = seen.wrapping_add(1);
+            if seen % 256 == 0 {
+                scale = scale_of(net);
+            }
+            let left = conn.remaining();
+            let _guard = rcu::read_lock();
+            let timeout = l4::timeout_now(conn, left);
+            !conn.has(Status::OFFLOAD) && scale.is_over(soft::idle(timeout, left), timeout)
+        });
+    }
+}
+
+/// Gives queues to who needs them, and takes them from who does not. Whether memory was short.
+fn arrange(members: &mut KVec<Member>) -> bool {
+    let now = time::now();
+    let max = table::max();
+    let mut short_of_memory = false;
+    let mut old = KVec::new();
+    for member in members.iter_mut() {
+        let net = member.net.get();
+        let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let made_for = {
+            let guard = rcu::read_lock();
+            let queues = net.private().queues().get(Held::by(&guard));
+            queues.map(Queues::max)
+        };
+        if count >= evict::calm(max) {
+            member.busy = now;
+        }
+        let calm = member.busy.until(now).unsigned_abs() >= CALM;
+        let wanted = count > evict::low_water(max) && made_for.is_none_or(|made| made < max);
+        if !wanted && !(calm && made_for.is_some()) {
+            continue;
+        }
+        // Room to remember the old ones comes first: they must not go before a grace period.
+        if old.reserve(1, GFP_KERNEL).is_err() {
+            short_of_memory = true;
+            continue;
+        }
+        let new = match wanted.then(|| Queues::new(max)).transpose() {
+            Ok(new) => new,
+            Err(_) => {
+                short_of_memory = true;
+                continue;
+            }
+        };
+        count_pressed(i32::from(new.is_some()) - i32::from(made_for.is_some()));
+        member.born = now;
+        member.overflowed = false;
+        // SAFETY: The list is locked; the old ones are dropped after a grace period.
+        let replaced = unsafe { net.private().queues().replace(new) };
+        if let Some(replaced) = replaced {
+            let _ = old.push(replaced, GFP_KERNEL);
+        }
+    }
+    if !old.is_empty() {
+        // SAFETY: Sleepable, no read-side section is open.
+        unsafe { bindings::synchronize_rcu() };
+    }
+    short_of_memory
+}
+
+/// Fills the backlogs of namespaces that want it, in one walk. Whether somebody has to wait.
+fn fill_backlogs(members: &mut KVec<Member>) -> bool {
+    let now = time::now();
+    let (mut any, mut put_off) = (false, false);
+    for member in members.iter_mut() {
+        member.filling = None;
+        with_queues(member.net, |queues| {
+            let everything = queues.wants_all();
+            let again = member.filled.until(now).unsigned_abs() >= BETWEEN_FILLS;
+            let first = !queues.was_filled();
+            let rest = member.overflowed && queues.is_backlog_empty();
+            if first || (again && (everything || rest)) {
+                queues.close_backlog();
+                member.filling = Some(Filling {
+                    count: 0,
+                    everything: everything && !first,
+                });
+                any = true;
+            } else {
+                put_off |= everything || rest;
+            }
+        });
+    }
+    if !any {
+        return put_off;
+    }
+    // SAFETY: Sleepable, no read-side section is open.
+    unsafe { bindings::synchronize_rcu() };
+    for member in members.iter_mut() {
+        if member.filling.is_some() {
+            member.overflowed = false;
+        }
+    }
+    walk(members);
+    for member in members.iter_mut() {
+        let Some(filling) = member.filling.take() else {
+            continue;
+        };
+        member.filled = time::now();
+        with_queues(member.net, |queues| {
+            // SAFETY: A grace period has passed since `close_backlog`, and the list is locked.
+            unsafe { queues.open_backlog(filling.count) };
+        });
+    }
+    put_off
+}
+
+/// CONTEXT: [`MEMBERS`] locked, under which alone queues come and go.
+fn with_queues(net: NetPtr, f: impl FnOnce(&Queues)) {
+    // SAFETY: Queues stay while the list is locked, as they would in a read-side section.
+    let held = unsafe { Held::assume() };
+    if let Some(queues) = net.get().private().queues().get(held) {
+        f(queues);
+    }
+}
+
+/// Writes down all entries that may go.
+fn walk(members: &mut KVec<Member>) {
+    let mut number = 0u32;
+    loop {
+        {
+            let guard = rcu::read_lock();
+            let rcu = Held::by(&guard);
+            let table = Table::current(rcu);
+            let Some(bucket) = table.nth(number) else {
+                return;
+            };
+            for met in table.chain(bucket, rcu) {
+                note(met, members);
+            }
+        }
+        warn::cond_resched();
+        number = number.wrapping_add(1);
+    }
+}
+
+fn note(met: Candidate<'_>, members: &mut KVec<Member>) {
+    // Each entry once.
+    if met.dir() != Dir::Original || evict::worker_skips(met.status()) {
+        return;
+    }
+    let Some(conn): Option<ARef<Conn>> = met.get() else {
+        return;
+    };
+    if evict::worker_skips(conn.status()) {
+        return;
+    }
+    let net = NetPtr(conn.net().as_ptr());
+    let Some(member) = members.iter_mut().find(|member| member.net == net) else {
+        return;
+    };
+    let Some(filling) = &mut member.filling else {
+        return;
+    };
+    let class = judge(&conn);
+    if class.queue().is_none() {
+        return;
+    }
+    let idle = idle(&conn);
+    let age = member.born.until(time::now()).unsigned_abs();
+    // It was confirmed after the queues were there.
+    if class == Class::Unreplied && !filling.everything && idle < age {
+        return;
+    }
+    let hint = Hint::new(conn::hash_of(&conn, Dir::Original).0, conn.address());
+    let word = hint.ranked(class, idle).word();
+    let mut full = true;
+    with_queues(net, |queues| {
+        // SAFETY: A grace period has passed since `close_backlog`, and the list is locked.
+        if let Some(place) = unsafe { queues.backlog() }.get_mut(filling.count) {
+            *place = word;
+            full = false;
+        }
+    });
+    if full {
+        member.overflowed = true;
+    } else {
+        filling.count = filling.count.wrapping_add(1);
+    }
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory of a namespace's queues of hints, and how CPUs share it.
+//!
+//! What a hint says, and what follows from it, is `engine::reclaim`'s; the arithmetic is
+//! `pure::policy::ring`'s. Here are words that many CPUs put and take at a time.
+//!
+//! # Invariants
+//!
+//! * A hint that was put is taken at most once: whoever takes it exchanges it for nothing.
+//! * The backlog's words are changed by the worker only, while no [`Span`] leads to them and no
+//!   read-side section is open that found one.
+
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use kernel::sync::atomic::Acquire;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::atomic::Release;
+
+use crate::bindings;
+use crate::linux::gfp::Gfp;
+use crate::linux::once::read_once;
+use crate::linux::once::write_once;
+use crate::linux::rcu::Held;
+use crate::pure::policy::class::Class;
+use crate::pure::policy::ring;
+use crate::pure::policy::ring::Hint;
+use crate::pure::policy::ring::Span;
+
+/// How many queues there are.
+const QUEUES: usize = Class::QUEUED.len();
+
+/// Empty places that are passed over with one change of the head.
+const RUN: u64 = 1024;
+/// How many such runs are passed over in search of a hint.
+const RUNS: u32 = 64;
+/// Places that are swept at a time.
+const SWEPT: u64 = 64;
+
+/// An array of words that are used as atomics, or by one owner.
+struct Words {
+    first: NonNull<u64>,
+    count: u32,
+}
+
+impl Words {
+    /// Zeros. CONTEXT: sleepable.
+    fn new(count: u32) -> Result<Self> {
+        let bytes = (count as usize)
+            .checked_mul(size_of::<u64>())
+            .ok_or(ENOMEM)?;
+        // SAFETY: No requirements; the result is checked.
+        let first = unsafe { bindings::rct_kvzalloc(bytes.max(size_of::<u64>()), Gfp::KERNEL.0) };
+        Ok(Words {
+            first: NonNull::new(first).ok_or(ENOMEM)?.cast(),
+            count,
+        })
+    }
+
+    #[inline]
+    fn at(&self, place: usize) -> Option<&Atomic<u64>> {
+        if place >= self.count as usize {
+            return None;
+        }
+        // SAFETY: Within the array, which lives as long as `self`; used as atomics, but for
+        // `exclusive`, whose caller answers for it.
+        Some(unsafe { Atomic::from_ptr(self.first.as_ptr().add(place)) })
+    }
+
+    /// All words, as plain memory.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else uses the words for as long as the result lives.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn exclusive(&self) -> &mut [u64] {
+        // SAFETY: The array has that many initialised words; by this function's contract they are
+        // the caller's alone.
+        unsafe { core::slice::from_raw_parts_mut(self.first.as_ptr(), self.count as usize) }
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        // SAFETY: From `kvzalloc`, and ours.
+        unsafe { bindings::kvfree(self.first.as_ptr().cast()) };
+    }
+}
+
+/// A counter that shares its cache line with nothing.
+#[repr(align(64))]
+struct Counter(Atomic<u64>);
+
+/// A ring of hints.
+struct Ring {
+    words: Words,
+    head: Counter,
+    tail: Counter,
+}
+
+impl Ring {
+    fn new(capacity: u32) -> Result<Self> {
+        Ok(Ring {
+            words: Words::new(capacity)?,
+            head: Counter(Atomic::new(0)),
+            tail: Counter(Atomic::new(0)),
+        })
+    }
+
+    #[inline]
+    fn put(&self, hint: Hint) {
+        if self.words.count == 0 {
+            return;
+        }
+        let number = self.tail.0.fetch_add(1u64, Relaxed);
+        let place = ring::place(number, self.words.count);
+        if let Some(word) = place.and_then(|place| self.words.at(place)) {
+            word.store(hint.word(), Relaxed);
+        }
+    }
+
+    /// ORDERING: none is needed. A hint is checked against its entry; one whose place was counted
+    /// but not written yet is missed.
+    #[inline]
+    fn take(&self) -> Option<Hint> {
+        for _ in 0..RUNS {
+            let head = self.head.0.load(Acquire);
+            let tail = self.tail.0.load(Relaxed);
+            let first = ring::oldest(head, tail, self.words.count)?;
+            let number = self.passed(first, tail.min(first.wrapping_add(RUN)));
+            let next = number.wrapping_add(1).min(tail);
+            if self.head.0.cmpxchg(head, next, Relaxed).is_err() {
+                continue;
+            }
+            let place = ring::place(number, self.words.count)?;
+            if let Some(hint) = Hint::from_word(self.words.at(place)?.xchg(0, Relaxed)) {
+                return Some(hint);
+            }
+        }
+        None
+    }
+
+    /// The first number from `number` to `end` whose place is not empty, or `end`.
+    #[inline]
+    fn passed(&self, mut number: u64, end: u64) -> u64 {
+        while number < end
+            && self
+                .at_number(number)
+                .is_some_and(|word| word.load(Relaxed) == 0)
+        {
+            number = number.wrapping_add(1);
+        }
+        number
+    }
+
+    #[inline]
+    fn at_number(&self, number: u64) -> Option<&Atomic<u64>> {
+        ring::place(number, self.words.count).and_then(|place| self.words.at(place))
+    }
+
+    /// Empties the places of stale hints, [`SWEPT`] of them from number `from` on. The number to go
+    /// on with, until the end was reached.
+    fn sweep(&self, from: u64, mut is_stale: impl FnMut(Hint) -> bool) -> Option<u64> {
+        let head = self.head.0.load(Relaxed).max(from);
+        let tail = self.tail.0.load(Relaxed);
+        let first = ring::oldest(head, tail, self.words.count)?;
+        let end = tail.min(first.wrapping_add(SWEPT));
+        for number in first..end {
+            let Some(word) = self.at_number(number) else {
+                continue;
+            };
+            let now = word.load(Relaxed);
+            if Hint::from_word(now).is_some_and(&mut is_stale) {
+                // Whoever was faster has taken it, or put another.
+                let _ = word.cmpxchg(now, 0, Relaxed);
+            }
+        }
+        Some(end)
+    }
+}
+
+/// The backlog was not filled yet.
+const UNFILLED: u32 = 0;
+/// There was nothing that may go.
+const NOTHING: u32 = 1;
+/// There was.
+const SOMETHING: u32 = 2;
+
+/// The queues of a namespace.
+pub(crate) struct Queues {
+    rings: [Ring; QUEUES],
+    spans: [Atomic<u64>; QUEUES],
+    backlog: Words,
+    /// What was found when the backlog was filled last: [`UNFILLED`], [`NOTHING`] or [`SOMETHING`].
+    found: Atomic<u32>,
+    /// Hints ran out: the next backlog shall have all that there is.
+    wants_all: Atomic<bool>,
+    /// The limit that they were made for.
+    max: u32,
+}
+
+impl Queues {
+    /// Queues for `max` entries. CONTEXT: sleepable.
+    pub(crate) fn new(max: u32) -> Result<KBox<Self>> {
+        let ring = |class| Ring::new(ring::capacity(class, max));
+        let [a, b, c, d, e] = Class::QUEUED;
+        let queues = Queues {
+            rings: [ring(a)?, ring(b)?, ring(c)?, ring(d)?, ring(e)?],
+            spans: [const { Atomic::new(0) }; QUEUES],
+            backlog: Words::new(ring::backlog(max))?,
+            found: Atomic::new(UNFILLED),
+            wants_all: Atomic::<bool>::new(false),
+            max,
+        };
+        Ok(KBox::new(queues, GFP_KERNEL)?)
+    }
+
+    /// The limit of entries that they were made for.
+    pub(crate) fn max(&self) -> u32 {
+        self.max
+    }
+
+    /// Puts a hint behind all others of a queue.
+    #[inline]
+    pub(crate) fn put(&self, queue: usize, hint: Hint) {
+        if let Some(ring) = self.rings.get(queue) {
+            ring.put(hint);
+        }
+    }
+
+    /// Takes the oldest hint of a queue: what was there before the queues were comes first.
+    #[inline]
+    pub(crate) fn take(&self, queue: usize) -> Option<Hint> {
+        match self.take_old(queue) {
+            None => self.rings.get(queue)?.take(),
+            hint => hint,
+        }
+    }
+
+    #[inline]
+    fn take_old(&self, queue: usize) -> Option<Hint> {
+        let word = self.spans.get(queue)?;
+        loop {
+            // ORDERING: pairs with the release in `fill`: the hints are there.
+            let now = word.load(Acquire);
+            let (place, rest) = Span::from_word(now).take()?;
+            if word.cmpxchg(now, rest.word(), Relaxed).is_ok() {
+                return Hint::from_word(self.backlog.at(place)?.load(Relaxed));
+            }
+        }
+    }
+
+    /// Drops stale hints of a queue, a few at a time; see [`Ring::sweep`].
+    pub(crate) fn sweep(
+        &self,
+        queue: usize,
+        from: u64,
+        is_stale: impl FnMut(Hint) -> bool,
+    ) -> Option<u64> {
+        self.rings.get(queue)?.sweep(from, is_stale)
+    }
+
+    /// Whether the backlog was filled since the queues were made.
+    pub(crate) fn was_filled(&self) -> bool {
+        self.found.load(Relaxed) != UNFILLED
+    }
+
+    /// Whether nothing that may go was found when it was filled.
+    pub(crate) fn is_barren(&self) -> bool {
+        self.found.load(Relaxed) == NOTHING
+    }
+
+    /// Hints ran out.
+    pub(crate) fn want_all(&self) {
+        if !self.wants_all.load(Relaxed) {
+            self.wants_all.store(true, Relaxed);
+        }
+    }
+
+    /// Whether hints ran out since the backlog was filled.
+    pub(crate) fn wants_all(&self) -> bool {
+        self.wants_all.load(Relaxed)
+    }
+
+    /// Whether nothing is left of the backlog.
+    pub(crate) fn is_backlog_empty(&self) -> bool {
+        let left = |word: &Atomic<u64>| Span::from_word(word.load(Relaxed)).take().is_some();
+        !self.spans.iter().any(left)
+    }
+
+    /// Begins a new backlog: nobody finds the old one any more, but who has found it already.
+    pub(crate) fn close_backlog(&self) {
+        for span in &self.spans {
+            span.store(0, Relaxed);
+        }
+    }
+
+    /// The backlog, to be filled.
+    ///
+    /// # Safety
+    ///
+    /// A grace period has passed since [`Self::close_backlog`]; one caller at a time, until
+    /// [`Self::open_backlog`].
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn backlog(&self) -> &mut [u64] {
+        // SAFETY: By this function's contract no reader is left, and no span leads here.
+        unsafe { self.backlog.exclusive() }
+    }
+
+    /// Lets everybody take from the backlog, of which the first `count` words are ranked hints.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::backlog`], whose result is not used any more.
+    pub(crate) unsafe fn open_backlog(&self, count: usize) {
+        let found = if count == 0 { NOTHING } else { SOMETHING };
+        self.found.store(found, Relaxed);
+        self.wants_all.store(false, Relaxed);
+        // SAFETY: By this function's contract.
+        let words = unsafe { self.backlog.exclusive() };
+        let words = words.get_mut(..count).unwrap_or(&mut []);
+        words.sort_unstable();
+        let mut from = 0u32;
+        for (queue, span) in self.spans.iter().enumerate() {
+            let in_front =
+                |word: &u64| Hint::from_word(*word).is_some_and(|hint| hint.queue() <= queue);
+            let to = u32::try_from(words.partition_point(in_front)).unwrap_or(from);
+            // ORDERING: pairs with the acquire in `take_old`.
+            span.store(Span::new(from, to).word(), Release);
+            from = to;
+        }
+    }
+}
+
+/// Where a namespace's queues hang, while it has some. Zero is none.
+#[repr(transparent)]
+pub(crate) struct Slot(core::cell::UnsafeCell<*mut Queues>);
+
+// SAFETY: The pointer is read and written whole; what it leads to is shared by atomics.
+unsafe impl Sync for Slot {}
+
+impl Slot {
+    /// The queues.
+    #[inline(always)]
+    pub(crate) fn get<'rcu>(&self, _rcu: Held<'rcu>) -> Option<&'rcu Queues> {
+        // SAFETY: Queues are freed a grace period after they left the slot, by the contract of
+        // `replace`; the address dependency orders what is read through the pointer.
+        unsafe { read_once(self.0.get()).as_ref() }
+    }
+
+    /// Puts other queues there, or none, and gives the old ones back.
+    ///
+    /// # Safety
+    ///
+    /// One caller at a time. The caller drops the result after a grace period only, or once no
+    /// packet of the namespace can come any more and the worker is kept out.
+    pub(crate) unsafe fn replace(&self, new: Option<KBox<Queues>>) -> Option<KBox<Queues>> {
+        let new = new.map_or(core::ptr::null_mut(), KBox::into_raw);
+        // SAFETY: By this function's contract nobody else writes the slot. What is in it came from
+        // a box. The barrier makes the queues visible before the pointer.
+        unsafe {
+            let old = read_once(self.0.get());
+            bindings::rct_smp_wmb();
+            write_once(self.0.get(), new);
+            NonNull::new(old).map(|old| KBox::from_raw(old.as_ptr()))
+        }
+    }
+}
