@@ -63,7 +63,7 @@ demo: module
 	@$(clone)/tools/demo/run
 
 check: setup
-	@$(clone)/tools/check
+	@$(clone)/tools/check $(PARTS)
 
 bench:
 	@$(testbed)/setup uml-smp
