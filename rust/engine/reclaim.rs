@@ -418,7 +418,7 @@ fn arrange(members: &mut KVec<Member>) -> bool {
         }
         let calm = member.busy.until(now).unsigned_abs() >= CALM;
         let wanted = count > evict::low_water(max) && made_for.is_none_or(|made| made < max);
-        if !wanted && !(calm && made_for.is_some()) {
+        if !(wanted || calm && made_for.is_some()) {
             continue;
         }
         // Room to remember the old ones comes first: they must not go before a grace period.
