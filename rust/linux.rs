@@ -36,6 +36,7 @@ pub(crate) mod siphash;
 pub(crate) mod skb;
 pub(crate) mod slab;
 pub(crate) mod sockopt;
+pub(crate) mod sort;
 pub(crate) mod stats;
 pub(crate) mod sysctl;
 pub(crate) mod time;

@@ -34,6 +34,7 @@
 #include <linux/siphash.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/sysctl.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>

@@ -23,6 +23,7 @@ use crate::linux::gfp::Gfp;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
 use crate::linux::rcu::Held;
+use crate::linux::sort;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::ring;
 use crate::pure::policy::ring::Hint;
@@ -320,7 +321,7 @@ impl Queues {
         // SAFETY: By this function's contract.
         let words = unsafe { self.backlog.exclusive() };
         let words = words.get_mut(..count).unwrap_or(&mut []);
-        words.sort_unstable();
+        sort::words(words);
         let mut from = 0u32;
         for (queue, span) in self.spans.iter().enumerate() {
             let in_front =
