@@ -16,6 +16,7 @@ pub(crate) mod hooks;
 pub(crate) mod netns;
 pub(crate) mod params;
 pub(crate) mod procfs;
+pub(crate) mod reclaim;
 pub(crate) mod sockopt;
 pub(crate) mod sysctl;
 

@@ -6,6 +6,7 @@
 //! [`table`] and [`conn`] only. Lock order: a bucket's lock, then the expectation lock, then an
 //! entry's own (`Documentation/locking.rst`).
 
+pub(crate) mod account;
 pub(crate) mod acct;
 pub(crate) mod confirm;
 pub(crate) mod conn;
@@ -21,6 +22,7 @@ pub(crate) mod ovs;
 pub(crate) mod pressure;
 pub(crate) mod reclaim;
 pub(crate) mod seqadj;
+pub(crate) mod survey;
 pub(crate) mod synproxy;
 pub(crate) mod table;
 pub(crate) mod timeout;

@@ -72,6 +72,7 @@
 #include <net/netns/generic.h>
 
 #include "../helpers/helpers.c"
+#include "../helpers/nf_ct_trace.h"
 #include "../helpers/params.h"
 
 /* Macros that bindgen cannot evaluate. */

@@ -107,8 +107,10 @@ impl<'a> State<'a> {
         net.private().entries().store(0, Relaxed);
         // SAFETY: Sleepable; nobody counts yet.
         unsafe {
+            net.private().tallies().allocate()?;
             let counters = bindings::rct_stat_alloc();
             if counters.is_null() {
+                net.private().tallies().free();
                 return Err(ENOMEM);
             }
             (*net.ct()).stat = counters;
@@ -146,7 +148,10 @@ fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
         reclaim::leave(net);
         events::exit_net(net);
         // SAFETY: Allocated when the namespace began; nobody is left who counts.
-        unsafe { bindings::rct_stat_free((*net.ct()).stat) };
+        unsafe {
+            net.private().tallies().free();
+            bindings::rct_stat_free((*net.ct()).stat);
+        }
     }
 }
 

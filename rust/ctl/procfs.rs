@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/proc/net/nf_conntrack`, the connections, and `/proc/net/stat/nf_conntrack`, the counters.
+//! `/proc/net/nf_conntrack`, the connections, and `/proc/net/stat/nf_conntrack`, the counters;
+//! [`reclaim`](super::reclaim) is a third file.
 //!
 //! A read walks the table without locks. Entries that come and go meanwhile may be listed or not;
 //! the others are listed once, unless the table is resized between two reads. Entries that are
@@ -19,6 +20,7 @@ use kernel::sync::atomic::Relaxed;
 use pin_init::Zeroable;
 
 use crate::bindings;
+use crate::ctl::reclaim::Report;
 use crate::engine::conn;
 use crate::linux::conn::Candidate;
 use crate::linux::conn::Conn;
@@ -46,6 +48,7 @@ use crate::pure::tuple::Tuple;
 
 /// A namespace's files.
 pub(crate) struct Files {
+    _reclaim: File,
     _counters: File,
     _connections: File,
 }
@@ -58,7 +61,10 @@ impl Files {
         let connections = File::new::<Connections>(net, Folder::Net, c"nf_conntrack", 0o440)?;
         connections.give_to_root(net);
         let counters = File::new::<Counters>(net, Folder::Stat, c"nf_conntrack", 0o444)?;
+        let reclaim = File::report::<Report>(net, Folder::Net, c"nf_conntrack_reclaim", 0o440)?;
+        reclaim.give_to_root(net);
         Ok(Files {
+            _reclaim: reclaim,
             _counters: counters,
             _connections: connections,
         })

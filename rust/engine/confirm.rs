@@ -14,6 +14,7 @@
 
 use kernel::prelude::*;
 
+use crate::engine::account;
 use crate::engine::acct;
 use crate::engine::conn;
 use crate::engine::events;
@@ -40,6 +41,7 @@ use crate::pure::policy::chain::TooLong;
 use crate::pure::policy::chain::RANDOM_BELOW;
 use crate::pure::policy::clash;
 use crate::pure::policy::clash::Resolution;
+use crate::pure::policy::tally::Tally;
 use crate::pure::status::Bit;
 
 /// The packet is to be dropped.
@@ -65,6 +67,7 @@ pub(crate) fn confirm(skb: &Skb, rcu: Held<'_>) -> Result<(), Refused> {
     drop(locked);
     drop(bh);
     if matches!(outcome, Outcome::Inserted) {
+        account::count(conn.net(), Tally::Opened);
         reclaim::confirmed(conn, hashes.0, rcu);
         announce(conn);
     }
@@ -264,5 +267,6 @@ pub(crate) fn insert_made(conn: &Conn) -> Result {
         unsafe { Held::assume() }
     });
     net.count(Counter::INSERT);
+    account::count(net, Tally::Opened);
     Ok(())
 }

@@ -103,7 +103,7 @@ pub(crate) fn alloc(
     // Counted first: racing packets must not all see the last place free.
     let count = entries.fetch_add(1, Full).wrapping_add(1).unsigned_abs();
     let max = table::max();
-    if count > evict::low_water(max) && !pressure::admit(net, hash, count, max) {
+    if count > evict::low_water(max) && !pressure::admit(net, zone, original, hash, count, max) {
         entries.add(-1, Relaxed);
         return Err(ENOMEM);
     }

@@ -12,7 +12,7 @@ use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
 
 use crate::bindings;
-use crate::engine::conn;
+use crate::engine::account;
 use crate::engine::expect;
 use crate::engine::pressure;
 use crate::engine::reclaim;
@@ -33,6 +33,7 @@ use crate::pure::policy::pace::Resume;
 use crate::pure::policy::pace::Round;
 use crate::pure::policy::pace::Stop;
 use crate::pure::policy::pace::Walk;
+use crate::pure::policy::tally::Reason;
 use crate::pure::status::Status;
 
 static WORK: StaticWork = StaticWork::new();
@@ -154,8 +155,12 @@ fn visit(met: Candidate<'_>, round: &mut Round, crowded: Option<u32>) {
     if conn.has(Status::HELPER) {
         expect::collect_garbage(&conn);
     }
-    if crowded && evict::collector_takes(reclaim::judge(&conn)) {
-        conn::reap(&conn);
+    if !crowded {
+        return;
+    }
+    let class = reclaim::judge(&conn);
+    if evict::collector_takes(class) {
+        account::evict(&conn, class, Reason::Collector);
         round.reclaimed();
     }
 }

@@ -10,7 +10,7 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::rcu;
 
-use crate::engine::conn;
+use crate::engine::account;
 use crate::engine::reclaim;
 use crate::engine::reclaim::Outcome;
 use crate::engine::table;
@@ -24,9 +24,13 @@ use crate::linux::once::write_once;
 use crate::linux::rcu::Held;
 use crate::linux::stats::Counter;
 use crate::linux::warn;
+use crate::linux::zone::Zone;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::evict;
 use crate::pure::policy::evict::WhenFull;
+use crate::pure::policy::tally::Reason;
+use crate::pure::policy::tally::Tally;
+use crate::pure::tuple::Tuple;
 
 /// A connection was refused: the worker shall evict on its next walk.
 static mut WORKER_WANTED: bool = false;
@@ -51,9 +55,17 @@ pub(crate) fn worker_done() {
 }
 
 /// Whether the namespace, which is more than half full with `count` entries of `max`, takes another
-/// one, whose hash is given. False if nothing may go for it: then the log says so.
+/// one, which begins with this tuple of this hash. False if nothing may go for it: then the log
+/// says so, if the packet is dropped for that.
 #[cold]
-pub(crate) fn admit(net: &Net, hash: Hash, count: u32, max: u32) -> bool {
+pub(crate) fn admit(
+    net: &Net,
+    zone: Zone,
+    original: &Tuple,
+    hash: Hash,
+    count: u32,
+    max: u32,
+) -> bool {
     let guard = rcu::read_lock();
     let rcu = Held::by(&guard);
     if count <= max {
@@ -64,7 +76,9 @@ pub(crate) fn admit(net: &Net, hash: Hash, count: u32, max: u32) -> bool {
         return true;
     }
     want_worker(true);
-    if net.when_full(rcu) == WhenFull::Drop {
+    let when_full = net.when_full(rcu);
+    account::refused(net, original, zone, count, max, when_full);
+    if when_full == WhenFull::Drop {
         log_full(net);
     }
     false
@@ -96,6 +110,7 @@ fn far() -> u32 {
 
 /// Evicts the lowest of the first of `count` buckets where something may go.
 fn search(net: &Net, from: u32, count: u32, rcu: Held<'_>) -> bool {
+    account::count(net, Tally::Searches);
     let mut number = from;
     for _ in 0..count {
         let table = Table::current(rcu);
@@ -104,7 +119,7 @@ fn search(net: &Net, from: u32, count: u32, rcu: Held<'_>) -> bool {
                 .chain(bucket, rcu)
                 .filter_map(|met| victim(met, net))
                 .min_by_key(|(class, _)| *class);
-            if lowest.is_some_and(|(_, conn)| conn::reap(&conn)) {
+            if lowest.is_some_and(|(class, conn)| account::evict(&conn, class, Reason::Search)) {
                 net.count(Counter::EARLY_DROP);
                 return true;
             }

@@ -23,6 +23,7 @@ use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
 
 use crate::bindings;
+use crate::engine::account;
 use crate::engine::conn;
 use crate::engine::l4;
 use crate::engine::table;
@@ -49,6 +50,8 @@ use crate::pure::policy::ring;
 use crate::pure::policy::ring::Fate;
 use crate::pure::policy::ring::Hint;
 use crate::pure::policy::soft;
+use crate::pure::policy::tally::Reason;
+use crate::pure::policy::tally::Tally;
 use crate::pure::status::Status;
 
 /// Hints that a packet looks at. More than one are needed only where hints have become stale, and
@@ -229,7 +232,7 @@ pub(crate) fn judge(conn: &Conn) -> Class {
 }
 
 /// How long an entry has been idle, in ticks.
-fn idle(conn: &Conn) -> u32 {
+pub(crate) fn idle(conn: &Conn) -> u32 {
     let left = conn.remaining();
     // Policies are read under RCU.
     let _guard = rcu::read_lock();
@@ -267,6 +270,7 @@ pub(crate) fn evict(net: &Net, mut looks: u32, rcu: Held<'_>) -> Outcome {
                 net.count(Counter::EARLY_DROP);
                 return Outcome::Evicted;
             }
+            account::count(net, Tally::HintsStale);
             looks = looks.saturating_sub(1);
             if looks == 0 {
                 return Outcome::Unfinished;
@@ -289,8 +293,9 @@ fn follow(hint: Hint, class: Class, queues: &Queues, net: &Net, rcu: Held<'_>) -
     let Some(conn) = table::find_hinted(hint, net, rcu) else {
         return false;
     };
-    match ring::fate(class, judge(&conn)) {
-        Fate::Evict => conn::reap(&conn),
+    let now = judge(&conn);
+    match ring::fate(class, now) {
+        Fate::Evict => account::evict(&conn, now, Reason::Hint),
         Fate::Move(to) => {
             if let Some(queue) = to.queue() {
                 queues.put(queue, hint);
@@ -353,13 +358,16 @@ fn sweep(members: &KVec<Member>) {
             continue;
         };
         let mut from = Some(0);
+        let mut swept = 0usize;
         while let Some(next) = from {
             {
                 let guard = rcu::read_lock();
                 let rcu = Held::by(&guard);
                 let is_stale = |hint| {
-                    table::find_hinted(hint, net, rcu)
-                        .is_none_or(|conn| judge(&conn) == Class::Active)
+                    let stale = table::find_hinted(hint, net, rcu)
+                        .is_none_or(|conn| judge(&conn) == Class::Active);
+                    swept = swept.wrapping_add(usize::from(stale));
+                    stale
                 };
                 from = match net.private().queues().get(rcu) {
                     Some(queues) => queues.sweep(queue, next, is_stale),
@@ -368,6 +376,7 @@ fn sweep(members: &KVec<Member>) {
             }
             warn::cond_resched();
         }
+        account::count_many(net, Tally::HintsSwept, swept);
     }
 }
 
@@ -462,6 +471,7 @@ fn fill_backlogs(members: &mut KVec<Member>) -> bool {
             let rest = member.overflowed && queues.is_backlog_empty();
             if first || (again && (everything || rest)) {
                 queues.close_backlog();
+                account::count(member.net.get(), Tally::Walks);
                 member.filling = Some(Filling {
                     count: 0,
                     everything: everything && !first,

@@ -45,6 +45,31 @@ void rct_stat_free(struct ip_conntrack_stat __percpu *stat)
 	free_percpu(stat);
 }
 
+unsigned long __percpu *rct_tallies_alloc(size_t count)
+{
+	return __alloc_percpu(count * sizeof(unsigned long), sizeof(unsigned long));
+}
+
+void rct_tallies_free(unsigned long __percpu *tallies)
+{
+	free_percpu(tallies);
+}
+
+void rct_tallies_add(unsigned long __percpu *tallies, size_t index, unsigned long n)
+{
+	this_cpu_add(tallies[index], n);
+}
+
+unsigned long rct_tallies_sum(const unsigned long __percpu *tallies, size_t index)
+{
+	unsigned long sum = 0;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*per_cpu_ptr(&tallies[index], cpu));
+	return sum;
+}
+
 static bool rct_hooks_translate(const struct nf_hook_entries *entries)
 {
 	unsigned int i;

@@ -15,6 +15,7 @@ use kernel::types::Opaque;
 use crate::bindings;
 use crate::linux::once::read_once;
 use crate::linux::queues::Slot;
+use crate::linux::tallies::Tallies;
 
 /// A network namespace.
 #[repr(transparent)]
@@ -105,6 +106,7 @@ pub(crate) static mut PRIVATE_ID: u32 = 0;
 pub(crate) struct Private {
     shared: Opaque<bindings::nf_conntrack_net>,
     queues: Slot,
+    tallies: Tallies,
     own: Opaque<Own>,
 }
 
@@ -141,6 +143,12 @@ impl Private {
     #[inline(always)]
     pub(crate) fn queues(&self) -> &Slot {
         &self.queues
+    }
+
+    /// What is counted of reclaim.
+    #[inline(always)]
+    pub(crate) fn tallies(&self) -> &Tallies {
+        &self.tallies
     }
 
     /// Our own knobs.

@@ -12,6 +12,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::size_of;
 use core::ptr::null_mut;
+use core::ptr::without_provenance_mut;
 use core::ptr::NonNull;
 use kernel::ffi::c_int;
 use kernel::prelude::*;
@@ -20,6 +21,7 @@ use pin_init::Zeroable;
 use crate::bindings;
 use crate::linux::net::Net;
 use crate::linux::rcu::Held;
+use crate::pure::policy::top::Top;
 
 /// A list that can be read from a file.
 ///
@@ -58,6 +60,25 @@ pub(crate) trait NetFile {
         out: &mut Writer,
     );
 }
+
+/// A text of some sections that shows one moment: what a reader meets is found out when it begins,
+/// and stays what it is until it begins anew.
+pub(crate) trait NetReport {
+    /// What is kept of the moment. Begins as zeros; no destructor runs.
+    type Snapshot: Zeroable;
+
+    /// How many sections there are. Each fits in memory as a whole.
+    const SECTIONS: usize;
+
+    /// A read begins. CONTEXT: sleepable.
+    fn take(net: &Net, snapshot: &mut Self::Snapshot);
+
+    /// Prints a section. What does not fit is printed again, into more room. CONTEXT: sleepable.
+    fn print(net: &Net, snapshot: &Self::Snapshot, section: usize, out: &mut Writer);
+}
+
+// SAFETY: Numbers.
+unsafe impl<const N: usize> Zeroable for Top<N> {}
 
 /// Something that the kernel can carry from one call to the next.
 pub(crate) trait Item: Copy {
@@ -152,9 +173,9 @@ impl fmt::Write for Writer {
 
 /// What the kernel allocates for an open file.
 #[repr(C)]
-struct Open<F: NetFile> {
+struct Open<P> {
     net: bindings::seq_net_private,
-    position: F::Position,
+    position: P,
 }
 
 /// Where in a namespace a file is.
@@ -201,8 +222,19 @@ impl<F: NetFile> Operations<F> {
     };
 }
 
+struct ReportOperations<R>(PhantomData<R>);
+
+impl<R: NetReport> ReportOperations<R> {
+    const TABLE: bindings::seq_operations = bindings::seq_operations {
+        start: Some(report_start::<R>),
+        stop: Some(report_stop),
+        next: Some(report_next::<R>),
+        show: Some(report_show::<R>),
+    };
+}
+
 impl File {
-    /// Makes the file. CONTEXT: sleepable.
+    /// Makes the file of a list. CONTEXT: sleepable.
     ///
     /// The caller drops it before the namespace goes.
     pub(crate) fn new<F: NetFile>(
@@ -211,8 +243,30 @@ impl File {
         name: &'static CStr,
         mode: u16,
     ) -> Result<Self> {
+        Self::make::<F::Position>(net, folder, name, mode, &Operations::<F>::TABLE)
+    }
+
+    /// Makes the file of a report. CONTEXT: sleepable.
+    ///
+    /// The caller drops it before the namespace goes.
+    pub(crate) fn report<R: NetReport>(
+        net: &Net,
+        folder: Folder,
+        name: &'static CStr,
+        mode: u16,
+    ) -> Result<Self> {
+        Self::make::<R::Snapshot>(net, folder, name, mode, &ReportOperations::<R>::TABLE)
+    }
+
+    /// The operations are made for a private part of `Open<P>`.
+    fn make<P>(
+        net: &Net,
+        folder: Folder,
+        name: &'static CStr,
+        mode: u16,
+        operations: &'static bindings::seq_operations,
+    ) -> Result<Self> {
         let folder = NonNull::new(folder.of(net)).ok_or(ENOMEM)?;
-        let operations: &'static bindings::seq_operations = &Operations::<F>::TABLE;
         // SAFETY: The table is static and fits the size, which begins with `seq_net_private`.
         let entry = unsafe {
             bindings::proc_create_net_data(
@@ -220,7 +274,7 @@ impl File {
                 mode,
                 folder.as_ptr(),
                 operations,
-                u32::try_from(size_of::<Open<F>>()).map_err(|_| EINVAL)?,
+                u32::try_from(size_of::<Open<P>>()).map_err(|_| EINVAL)?,
                 null_mut(),
             )
         };
@@ -259,12 +313,12 @@ impl Drop for File {
 ///
 /// # Safety
 ///
-/// `file` is an open file of `F`, and this task is in one of its operations.
-unsafe fn opened<'a, F: NetFile>(file: *mut bindings::seq_file) -> (&'a Net, &'a mut F::Position) {
+/// `file` is an open file whose private part is an `Open<P>`, and this task is in one of its operations.
+unsafe fn opened<'a, P>(file: *mut bindings::seq_file) -> (&'a Net, &'a mut P) {
     // SAFETY: The kernel allocated this for the open file, as zeros, and filled in the namespace;
     // it holds the file's mutex during operations. An open file keeps its namespace.
     unsafe {
-        let open = (*file).private.cast::<Open<F>>();
+        let open = (*file).private.cast::<Open<P>>();
         (Net::from_raw((*open).net.net), &mut (*open).position)
     }
 }
@@ -283,7 +337,7 @@ unsafe extern "C" fn start<F: NetFile>(
     // SAFETY: The kernel calls `stop` after each `start`, in the same task; see `opened`.
     unsafe {
         bindings::rcu_read_lock();
-        let (net, at) = opened::<F>(file);
+        let (net, at) = opened::<F::Position>(file);
         carry(F::start(net, at, &mut *pos, Held::assume()))
     }
 }
@@ -298,7 +352,7 @@ unsafe extern "C" fn next<F: NetFile>(
 ) -> *mut c_void {
     // SAFETY: Between `start` and `stop`; see `opened`.
     unsafe {
-        let (net, at) = opened::<F>(file);
+        let (net, at) = opened::<F::Position>(file);
         carry(F::next(net, at, &mut *pos, Held::assume()))
     }
 }
@@ -320,9 +374,72 @@ unsafe extern "C" fn show<F: NetFile>(file: *mut bindings::seq_file, item: *mut 
         let (Some(out), Some(item)) = (NonNull::new(file), NonNull::new(item)) else {
             return 0;
         };
-        let (net, at) = opened::<F>(file);
+        let (net, at) = opened::<F::Position>(file);
         let item = F::Item::from_ptr(item);
         F::show(net, at, item, Held::assume(), &mut Writer::from_raw(out));
+    }
+    0
+}
+
+/// Sections are carried as their numbers, from one on.
+fn carry_section<R: NetReport>(pos: bindings::loff_t) -> *mut c_void {
+    match usize::try_from(pos) {
+        Ok(section) if section < R::SECTIONS => without_provenance_mut(section.wrapping_add(1)),
+        _ => null_mut(),
+    }
+}
+
+/// # Safety
+///
+/// Called by the kernel, for a file that is being read.
+unsafe extern "C" fn report_start<R: NetReport>(
+    file: *mut bindings::seq_file,
+    pos: *mut bindings::loff_t,
+) -> *mut c_void {
+    // SAFETY: See `opened`; the position is the file's.
+    unsafe {
+        if *pos == 0 {
+            let (net, snapshot) = opened::<R::Snapshot>(file);
+            R::take(net, snapshot);
+        }
+        carry_section::<R>(*pos)
+    }
+}
+
+/// # Safety
+///
+/// Called by the kernel, for a file that is being read.
+unsafe extern "C" fn report_next<R: NetReport>(
+    _file: *mut bindings::seq_file,
+    _section: *mut c_void,
+    pos: *mut bindings::loff_t,
+) -> *mut c_void {
+    // SAFETY: The position is the file's.
+    unsafe {
+        *pos = (*pos).wrapping_add(1);
+        carry_section::<R>(*pos)
+    }
+}
+
+/// # Safety
+///
+/// Called by the kernel, for a file that is being read.
+unsafe extern "C" fn report_stop(_file: *mut bindings::seq_file, _section: *mut c_void) {}
+
+/// # Safety
+///
+/// Called by the kernel, for a file that is being read.
+unsafe extern "C" fn report_show<R: NetReport>(
+    file: *mut bindings::seq_file,
+    section: *mut c_void,
+) -> c_int {
+    // SAFETY: See `opened`; the file is being printed to.
+    unsafe {
+        if let Some(out) = NonNull::new(file) {
+            let (net, snapshot) = opened::<R::Snapshot>(file);
+            let section = section.addr().wrapping_sub(1);
+            R::print(net, snapshot, section, &mut Writer::from_raw(out));
+        }
     }
     0
 }

@@ -10,6 +10,7 @@
 //! * [`class`]: what an entry is worth; [`evict`]: who may take whom, and from where; [`ring`]:
 //!   hints at those that may go.
 //! * [`soft`]: when an idle connection may go; [`adaptive`]: timeouts that shrink as a table fills.
+//! * [`tally`]: what is counted of all this, and by which names; [`top`]: who has the most.
 //! * [`expect`], [`helper`]: what is announced by whom, and what may exist side by side.
 //! * [`seqadj`]: sequence numbers after a translation changed the length of a payload.
 
@@ -25,4 +26,6 @@ pub mod ring;
 pub mod seqadj;
 pub mod size;
 pub mod soft;
+pub mod tally;
 pub mod timeout;
+pub mod top;

@@ -6,6 +6,8 @@
 //! for victims where is in [`evict`](super::evict), how they are remembered in
 //! [`ring`](super::ring).
 
+use core::ffi::CStr;
+
 use super::super::l4::sctp;
 use super::super::l4::tcp;
 use super::super::status::Status;
@@ -41,6 +43,36 @@ pub enum Ending {
 }
 
 impl Class {
+    /// All classes, by number.
+    pub const ALL: [Class; 7] = [
+        Class::Expired,
+        Class::Closed,
+        Class::Closing,
+        Class::Unreplied,
+        Class::Answered,
+        Class::Idle,
+        Class::Active,
+    ];
+
+    /// Its number, an index into [`Self::ALL`].
+    #[inline]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// What it is called in files and traces.
+    pub const fn name(self) -> &'static CStr {
+        match self {
+            Class::Expired => c"expired",
+            Class::Closed => c"closed",
+            Class::Closing => c"closing",
+            Class::Unreplied => c"unreplied",
+            Class::Answered => c"answered",
+            Class::Idle => c"idle",
+            Class::Active => c"active",
+        }
+    }
+
     /// The classes that entries are queued by, in the order in which they go.
     pub const QUEUED: [Class; 5] = [
         Class::Closed,

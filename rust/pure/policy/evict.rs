@@ -8,6 +8,8 @@
 //!
 //! C counterparts: `early_drop`, `early_drop_list`, `gc_worker_can_early_drop`.
 
+use core::ffi::CStr;
+
 use super::super::status::Status;
 use super::class::Class;
 
@@ -53,6 +55,15 @@ impl WhenFull {
             1 if !translates => WhenFull::PassInvalid,
             2 if !translates => WhenFull::PassUntracked,
             _ => WhenFull::Drop,
+        }
+    }
+
+    /// What it is called in traces.
+    pub const fn name(self) -> &'static CStr {
+        match self {
+            WhenFull::Drop => c"drop",
+            WhenFull::PassInvalid => c"invalid",
+            WhenFull::PassUntracked => c"untracked",
         }
     }
 }

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What happened under pressure, for those who look: counters and tracepoints.
+//!
+//! All evictions go through [`evict`]. Counters are shown by `ctl::reclaim`; what is counted is
+//! declared in `policy::tally`.
+
+use crate::engine::conn;
+use crate::engine::reclaim;
+use crate::linux::conn::Conn;
+use crate::linux::net::Net;
+use crate::linux::trace;
+use crate::linux::zone::Zone;
+use crate::pure::policy::class::Class;
+use crate::pure::policy::evict::WhenFull;
+use crate::pure::policy::tally::Reason;
+use crate::pure::policy::tally::Tally;
+use crate::pure::tuple::Tuple;
+
+/// Adds one to a counter of the namespace.
+#[inline]
+pub(crate) fn count(net: &Net, tally: Tally) {
+    count_many(net, tally, 1);
+}
+
+/// Adds `n`.
+#[inline]
+pub(crate) fn count_many(net: &Net, tally: Tally, n: usize) {
+    net.private().tallies().add(tally.place(), n);
+}
+
+/// Evicts an entry of this class: kills it, counts it and tells who listens. Whether it went, as
+/// [`conn::reap`] says it.
+pub(crate) fn evict(conn: &Conn, class: Class, reason: Reason) -> bool {
+    if !conn::reap(conn) {
+        return false;
+    }
+    let tallies = conn.net().private().tallies();
+    tallies.add(reason.place(class), 1);
+    trace::evicted(conn, class, reason, || reclaim::idle(conn));
+    true
+}
+
+/// A connection found no place among `count` others, of which `max` may be.
+pub(crate) fn refused(
+    net: &Net,
+    original: &Tuple,
+    zone: Zone,
+    entries: u32,
+    max: u32,
+    when_full: WhenFull,
+) {
+    count(net, Tally::Refused);
+    if when_full != WhenFull::Drop {
+        count(net, Tally::RefusedPassed);
+    }
+    trace::full(net, original, zone, entries, max, when_full.name());
+}
