@@ -4,6 +4,7 @@
 #   make KERNEL=uml-smp        ... for another kernel of the test bed
 #   make KDIR=TREE [ARCH=um]   ... against any prepared kernel tree
 #   make install, uninstall    into updates/ of a kernel's modules, and out again
+#   make package               Debian packages in build/package: dkms, and for the test bed's kernel
 #   make demo, check, bench, compare
 #
 # The test bed (tools/testbed) installs itself on first use.
@@ -15,7 +16,7 @@ MODULES ?= $(INSTALL_MOD_PATH)/lib/modules/$(RELEASE)
 override clone := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
 override testbed := $(clone)/tools/testbed
 
-.PHONY: all module setup install uninstall demo check bench compare docs clean
+.PHONY: all module setup install uninstall package demo check bench compare docs clean
 all: module
 
 # --- build
@@ -56,6 +57,10 @@ install:
 uninstall:
 	rm -f "$(MODULES)/updates/nf_conntrack.ko"
 	depmod $(if $(INSTALL_MOD_PATH),-b "$(INSTALL_MOD_PATH)") "$(RELEASE)"
+
+package: module
+	@+release=$$($(testbed)/tree release $(KERNEL)) && \
+	$(testbed)/exec $(clone)/tools/packaging/build "$(clone)/build/package" "$(BUILD)/nf_conntrack.ko" "$$release"
 
 # --- use
 
