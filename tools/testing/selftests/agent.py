@@ -18,6 +18,7 @@ A test starts one agent and writes commands; each is answered by one line, `ok
 
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -130,6 +131,13 @@ def reset(name):
     sock = sockets.pop(name)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+def leave(*_signal):
+    """Ends without a FIN to repeat: whose peer is gone would keep its namespace for minutes."""
+    for name in [name for name, sock in sockets.items() if sock.type == socket.SOCK_STREAM]:
+        reset(name)
+    sys.exit()
 
 
 def ping(ns, addr, ident="0x4242"):
@@ -313,6 +321,7 @@ COMMANDS = {
 
 
 def main():
+    signal.signal(signal.SIGTERM, leave)
     for line in sys.stdin:
         words = line.split()
         try:
@@ -321,6 +330,7 @@ def main():
         except Exception as err:  # the test decides what an error means
             name = type(err).__name__
             print(f"error {name}: {err}".replace("\n", " "), flush=True)
+    leave()
 
 
 if __name__ == "__main__":
