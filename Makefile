@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-#   make                       the module for the stock Debian kernel of the test bed
+#   make                       the modules for the stock Debian kernel of the test bed
 #   make KERNEL=uml-smp        ... for another kernel of the test bed
 #   make KDIR=TREE [ARCH=um]   ... against any prepared kernel tree
-#   make install, uninstall    into updates/ of a kernel's modules, and out again
+#   make install, uninstall    into updates/ of a kernel's modules, and out again; with
+#                              the plugin for iptables and man pages below PREFIX
 #   make package               Debian packages in build/package: dkms, and for the test bed's kernel
 #   make demo, check, bench, compare
 #
@@ -12,9 +13,15 @@
 KERNEL ?= stock
 RELEASE ?= $(if $(KDIR),$(shell cat "$(KDIR)/include/config/kernel.release"),$(shell uname -r))
 MODULES ?= $(INSTALL_MOD_PATH)/lib/modules/$(RELEASE)
+DESTDIR ?= $(INSTALL_MOD_PATH)
+PREFIX ?= /usr/local
+MANDIR ?= $(PREFIX)/share/man
+# Where iptables looks for plugins.
+XTLIBDIR ?= $(or $(shell pkg-config --variable=xtlibdir xtables 2>/dev/null),/usr/lib/xtables)
 
 override clone := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
 override testbed := $(clone)/tools/testbed
+override kos := nf_conntrack.ko xt_cttable.ko
 
 .PHONY: all module setup install uninstall package demo check bench compare docs clean
 all: module
@@ -27,7 +34,8 @@ BUILD ?= $(clone)/build/$(shell cat "$(KDIR)/include/config/kernel.release" 2>/d
 module:
 	@$(clone)/tools/probe --tree "$(KDIR)"
 	@mkdir -p "$(BUILD)"
-	$(MAKE) -C "$(KDIR)" M="$(clone)" MO="$(BUILD)" nf_conntrack.ko
+	$(MAKE) -C "$(KDIR)" M="$(clone)" MO="$(BUILD)" $(kos)
+	@$(clone)/tools/xtables/build "$(BUILD)"
 	@echo "$(BUILD)/nf_conntrack.ko"
 else
 BUILD ?= $(clone)/build/$(KERNEL)
@@ -38,9 +46,9 @@ module:
 	@$(testbed)/setup $(KERNEL)
 	@mkdir -p "$(BUILD)"
 	@+tree=$$($(testbed)/tree $(KERNEL)) && \
-	flock "$(BUILD)" $(testbed)/exec sh -c '"$$0"/tools/probe --tree "$$1" && shift && exec make "$$@"' \
-		"$(clone)" "$$tree" --no-print-directory -C "$$tree" $(kernel-flags-$(KERNEL)) \
-		M="$(clone)" MO="$(BUILD)" $(if $(CLIPPY),CLIPPY=$(CLIPPY)) nf_conntrack.ko
+	flock "$(BUILD)" $(testbed)/exec sh -c '"$$0"/tools/probe --tree "$$1" && "$$0"/tools/xtables/build "$$2" && shift 2 && exec make "$$@"' \
+		"$(clone)" "$$tree" "$(BUILD)" --no-print-directory -C "$$tree" $(kernel-flags-$(KERNEL)) \
+		M="$(clone)" MO="$(BUILD)" $(if $(CLIPPY),CLIPPY=$(CLIPPY)) $(kos)
 	@echo "$(BUILD)/nf_conntrack.ko"
 endif
 
@@ -49,14 +57,20 @@ setup:
 
 # --- install: depmod prefers updates/ to the kernel's own modules
 
+override plugin := $(DESTDIR)$(XTLIBDIR)/libxt_cttable.so
+override man8 := $(DESTDIR)$(MANDIR)/man8
+
 install:
 	@$(clone)/tools/probe --install "$(BUILD)/nf_conntrack.ko" "$(RELEASE)"
-	install -D -m 644 "$(BUILD)/nf_conntrack.ko" "$(MODULES)/updates/nf_conntrack.ko"
+	for ko in $(kos); do install -D -m 644 "$(BUILD)/$$ko" "$(MODULES)/updates/$$ko" || exit; done
 	depmod $(if $(INSTALL_MOD_PATH),-b "$(INSTALL_MOD_PATH)") "$(RELEASE)"
+	[ ! -e "$(BUILD)/libxt_cttable.so" ] || install -D -m 644 "$(BUILD)/libxt_cttable.so" "$(plugin)"
+	install -D -m 644 "$(BUILD)/xt_cttable.8" "$(man8)/xt_cttable.8"
 
 uninstall:
-	rm -f "$(MODULES)/updates/nf_conntrack.ko"
+	for ko in $(kos); do rm -f "$(MODULES)/updates/$$ko"; done
 	depmod $(if $(INSTALL_MOD_PATH),-b "$(INSTALL_MOD_PATH)") "$(RELEASE)"
+	rm -f "$(plugin)" "$(man8)/xt_cttable.8"
 
 package: module
 	@+release=$$($(testbed)/tree release $(KERNEL)) && \

@@ -35,7 +35,10 @@ mod generated {
     include!(env!("RCONNTRACK_BINDINGS"));
 }
 pub(crate) use generated::*;
-// The kernel crate knows these by name only.
+// The kernel crate knows these by name only. Not each of our crates uses them.
+#[allow(unused_imports)]
 pub(crate) use generated::nf_conntrack_ecache;
+#[allow(unused_imports)]
 pub(crate) use generated::nf_ct_event_notifier;
+#[allow(unused_imports)]
 pub(crate) use generated::sock;

@@ -24,6 +24,7 @@
 #include <linux/netfilter/nf_conntrack_proto_gre.h>
 #include <linux/netfilter/nf_conntrack_sctp.h>
 #include <linux/netfilter/nf_conntrack_tcp.h>
+#include <linux/netfilter/x_tables.h>
 #include <linux/netfilter_bridge.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
@@ -71,6 +72,7 @@
 #include <net/netlink.h>
 #include <net/netns/generic.h>
 
+#include "../../tools/xtables/xt_cttable.h"
 #include "../helpers/helpers.c"
 #include "../helpers/nf_ct_trace.h"
 #include "../helpers/params.h"

@@ -9,6 +9,7 @@
 //! * [`pace`]: when the worker that clears expired entries runs, and for how long.
 //! * [`class`]: what an entry is worth; [`evict`]: who may take whom, and from where; [`ring`]:
 //!   hints at those that may go.
+//! * [`occupancy`]: how full a table is, and what rules ask about it.
 //! * [`soft`]: when an idle connection may go; [`adaptive`]: timeouts that shrink as a table fills.
 //! * [`tally`]: what is counted of all this, and by which names; [`top`]: who has the most.
 //! * [`expect`], [`helper`]: what is announced by whom, and what may exist side by side.
@@ -21,6 +22,7 @@ pub mod class;
 pub mod evict;
 pub mod expect;
 pub mod helper;
+pub mod occupancy;
 pub mod pace;
 pub mod ring;
 pub mod seqadj;
