@@ -220,7 +220,9 @@ fn open(
     }
     acct::add_ext(&new, Gfp::ATOMIC);
     tstamp::add_ext(&new, Gfp::ATOMIC);
-    labels::add_ext(&new);
+    if labels::add_ext(&new) {
+        labels::tell_occupancy(&new);
+    }
     events::inherit(&new, template)?;
     // A template that is not confirmed asks what would be, without using the expectation up.
     let consume = template.is_none_or(Conn::is_confirmed);

@@ -20,6 +20,7 @@ use kernel::prelude::*;
 
 use crate::bindings;
 use crate::ctl::params;
+use crate::engine::labels;
 use crate::engine::table;
 use crate::linux::hooks;
 use crate::linux::net::Net;
@@ -70,6 +71,8 @@ enum First {
     Parameter(fn() -> bool),
     /// A timeout.
     Timeout(Seconds),
+    /// A number.
+    Number(c_int),
 }
 
 const ANYBODY_READS: u16 = 0o444;
@@ -80,6 +83,8 @@ static ONE: c_int = 1;
 static TWO: c_int = 2;
 static MOST: c_int = c_int::MAX;
 static PERCENT: c_int = 1000;
+static NONE: c_int = -1;
+static LAST_LABEL: c_int = labels::LAST_FIRST;
 
 /// A limit of all namespaces: at least one.
 const fn limit(name: &'static CStr, word: fn() -> *mut c_void) -> Knob {
@@ -194,6 +199,17 @@ const fn own_percent(name: &'static CStr, word: usize) -> Knob {
 }
 
 /// The offset of a word of `struct netns_ct`, or of one in an array of its.
+/// The number of the first of our labels, or -1, as at first. Mainline does not have it.
+const fn own_label(name: &'static CStr, word: usize) -> Knob {
+    Knob {
+        name,
+        format: Format::Between(&NONE, &LAST_LABEL),
+        word: Word::Ours(word),
+        first: First::Number(-1),
+        mode: ROOT_WRITES,
+    }
+}
+
 macro_rules! word {
     ($($field:ident).+) => { offset_of!(bindings::netns_ct, $($field).+) };
     ($($field:ident).+, $index:expr) => { word!($($field).+) + $index * size_of::<u32>() };
@@ -313,6 +329,12 @@ knobs! {
     /// How long an SCTP association lives in state CLOSED.
     nf_conntrack_sctp_timeout_closed =
         seconds(word!(nf_ct_proto.sctp.timeouts, CLOSED), timeout::SCTP[CLOSED]);
+
+    /// The number of the first of three labels (see ``connlabel.conf``) that new connections get
+    /// by how full the table is: the first from 50 percent of ``nf_conntrack_max`` on, the next one
+    /// from 75 and the third from 90 percent on. Set only where a rule looks at labels. -1 for
+    /// none.
+    nf_conntrack_occupancy_label = own_label(offset_of!(Own, occupancy_label));
 
     /// How long an SCTP association lives in state COOKIE_ECHOED.
     nf_conntrack_sctp_timeout_cookie_echoed =
@@ -522,6 +544,7 @@ pub(crate) fn begin(net: &Net) {
     for knob in KNOBS {
         knob.begin(net);
     }
+                First::Number(value) => write_once(word.cast(), value),
 }
 
 /// Makes the files of a namespace. CONTEXT: sleepable.

@@ -13,17 +13,46 @@ use crate::bindings;
 use crate::engine::events;
 use crate::engine::events::Event;
 use crate::engine::ext;
+use crate::engine::table;
 use crate::linux::conn::Conn;
 use crate::linux::gfp::Gfp;
 use crate::linux::labels::BITS;
 use crate::linux::net::Net;
 use crate::linux::warn;
+use crate::pure::policy::occupancy::Occupancy;
+use crate::pure::policy::occupancy::LABELLED;
 
-/// Gives a new entry room for labels, if a rule of its namespace looks at them.
+/// The greatest number that the first of the labels of occupancy can have.
+pub(crate) const LAST_FIRST: i32 = BITS as i32 - LABELLED.len() as i32;
+
+/// Gives a new entry room for labels, if a rule of its namespace looks at them. Whether it has.
 #[inline]
-pub(crate) fn add_ext(conn: &Conn) {
-    if conn.net().uses_labels() {
-        let _ = ext::add_as::<bindings::nf_conn_labels>(conn, Gfp::ATOMIC);
+pub(crate) fn add_ext(conn: &Conn) -> bool {
+    conn.net().uses_labels() && ext::add_as::<bindings::nf_conn_labels>(conn, Gfp::ATOMIC).is_some()
+}
+
+/// Tells by a new entry's labels how full the table was when it began, if that is wanted.
+///
+/// CONTEXT: the entry is unconfirmed and one packet's.
+#[inline]
+pub(crate) fn tell_occupancy(conn: &Conn) {
+    let net = conn.net();
+    // Negative is none.
+    if let Ok(first) = u32::try_from(net.occupancy_label()) {
+        let entries = net.private().entries().load(Relaxed).unsigned_abs();
+        set_levels(conn, first, Occupancy::new(entries, table::max()));
+    }
+}
+
+/// Sets those of the labels from number `first` on that are due. CONTEXT: as above.
+fn set_levels(conn: &Conn, first: u32, occupancy: Occupancy) {
+    let Some(labels) = conn.labels() else {
+        return;
+    };
+    for (step, percent) in (0..).zip(LABELLED) {
+        if occupancy.reaches(percent) {
+            labels.set_early(first.saturating_add(step));
+        }
     }
 }
 
@@ -107,7 +136,7 @@ mod tests {
     fn rules_are_counted() -> Result {
         let net = FakeNet::new()?;
         let early = net.conn().ok_or(ENOMEM)?;
-        add_ext(&early);
+        assert!(!add_ext(&early));
         assert!(early.labels().is_none());
         assert!(get(&net, 0).is_ok());
         assert!(get(&net, 127).is_ok());
@@ -115,7 +144,7 @@ mod tests {
         assert!(get(&net, u32::MAX) == Err(ERANGE));
         assert_eq!(net.label_users().load(Relaxed), 2);
         let conn = net.conn().ok_or(ENOMEM)?;
-        add_ext(&conn);
+        assert!(add_ext(&conn));
         assert_eq!(words(&conn), [0; 4]);
         put(&net);
         assert!(net.uses_labels());
@@ -130,7 +159,7 @@ mod tests {
         let net = FakeNet::new()?;
         get(&net, 0)?;
         let conn = net.conn().ok_or(ENOMEM)?;
-        add_ext(&conn);
+        assert!(add_ext(&conn));
         replace(&conn, &[1, 2, 3, 4], None)?;
         assert_eq!(words(&conn), [1, 2, 3, 4]);
         replace(&conn, &[0x10, 0, 8, 0], Some(&[0xf0, 2, !0, 0]))?;
@@ -143,6 +172,36 @@ mod tests {
         assert_eq!(words(&conn), [1, 0, 0, 0]);
         replace(&conn, &[], None)?;
         assert_eq!(words(&conn), [0; 4]);
+        Ok(())
+    }
+
+    #[test]
+    fn occupancy_leaves_other_labels_alone() -> Result {
+        let net = FakeNet::new()?;
+        get(&net, 127)?;
+        let conn = net.conn().ok_or(ENOMEM)?;
+        set_levels(&conn, 0, Occupancy::new(100, 100));
+        assert!(conn.labels().is_none());
+        assert!(add_ext(&conn));
+        replace(&conn, &[1, 0, 0, 0x8000_0000], None)?;
+        // Across the words, as user space has them on a little-endian machine.
+        let table = [
+            (49, [1, 0, 0, 0x8000_0000]),
+            (50, [1, 0x8000_0000, 0, 0x8000_0000]),
+            (75, [1, 0x8000_0000, 1, 0x8000_0000]),
+            (90, [1, 0x8000_0000, 3, 0x8000_0000]),
+        ];
+        for (percent, expected) in table {
+            set_levels(&conn, 63, Occupancy::new(percent, 100));
+            if cfg!(target_endian = "little") {
+                assert_eq!(words(&conn), expected);
+            }
+        }
+        set_levels(&conn, u32::try_from(LAST_FIRST)?, Occupancy::new(100, 100));
+        set_levels(&conn, u32::MAX, Occupancy::new(100, 100));
+        if cfg!(target_endian = "little") {
+            assert_eq!(words(&conn), [1, 0x8000_0000, 3, 0xe000_0000]);
+        }
         Ok(())
     }
 

@@ -51,6 +51,23 @@ impl<'a> Labels<'a> {
     }
 }
 
+impl Labels<'_> {
+    /// Sets one. CONTEXT: the entry is unconfirmed and one packet's.
+    #[inline]
+    pub(crate) fn set_early(self, bit: u32) {
+        if bit >= BITS {
+            return;
+        }
+        let (index, mask) = (bit / usize::BITS, 1usize << (bit % usize::BITS));
+        // SAFETY: Labels are an array of longs, and `bit` is one of theirs. By the context, nobody
+        // else looks at them.
+        unsafe {
+            let word = self.raw.as_ptr().cast::<usize>().add(index as usize);
+            word.write(word.read() | mask);
+        }
+    }
+}
+
 impl Net {
     /// Whether a rule looks at labels.
     #[inline]

@@ -184,6 +184,8 @@ own! {
     adaptive_end: u32;
     /// What becomes of packets whose connection finds no place.
     full_policy: u8;
+    /// The first of the labels that tell how full the table was; negative is none.
+    occupancy_label: i32;
 }
 
 impl Net {

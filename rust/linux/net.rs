@@ -129,6 +129,8 @@ pub(crate) struct Own {
     pub(crate) full_policy: u8,
 }
 
+    /// The first of the labels that tell how full the table was; negative is none.
+    pub(crate) occupancy_label: i32,
 // SAFETY: Shared like its namespace; fields are atomic, or have a lock named at the accessor.
 unsafe impl Sync for Private {}
 
