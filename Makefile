@@ -4,7 +4,7 @@
 #   make KERNEL=uml-smp        ... for another kernel of the test bed
 #   make KDIR=TREE [ARCH=um]   ... against any prepared kernel tree
 #   make install, uninstall    into updates/ of a kernel's modules, and out again; with
-#                              the plugin for iptables and man pages below PREFIX
+#                              the plugin for iptables, and ctpolicy and man pages below PREFIX
 #   make package               Debian packages in build/package: dkms, and for the test bed's kernel
 #   make demo, check, bench, compare
 #
@@ -58,6 +58,7 @@ setup:
 # --- install: depmod prefers updates/ to the kernel's own modules
 
 override plugin := $(DESTDIR)$(XTLIBDIR)/libxt_cttable.so
+override sbin := $(DESTDIR)$(PREFIX)/sbin
 override man8 := $(DESTDIR)$(MANDIR)/man8
 
 install:
@@ -65,12 +66,14 @@ install:
 	for ko in $(kos); do install -D -m 644 "$(BUILD)/$$ko" "$(MODULES)/updates/$$ko" || exit; done
 	depmod $(if $(INSTALL_MOD_PATH),-b "$(INSTALL_MOD_PATH)") "$(RELEASE)"
 	[ ! -e "$(BUILD)/libxt_cttable.so" ] || install -D -m 644 "$(BUILD)/libxt_cttable.so" "$(plugin)"
+	install -D -m 755 "$(clone)/tools/ctpolicy" "$(sbin)/ctpolicy"
 	install -D -m 644 "$(BUILD)/xt_cttable.8" "$(man8)/xt_cttable.8"
+	install -D -m 644 "$(clone)/tools/ctpolicy.8" "$(man8)/ctpolicy.8"
 
 uninstall:
 	for ko in $(kos); do rm -f "$(MODULES)/updates/$$ko"; done
 	depmod $(if $(INSTALL_MOD_PATH),-b "$(INSTALL_MOD_PATH)") "$(RELEASE)"
-	rm -f "$(plugin)" "$(man8)/xt_cttable.8"
+	rm -f "$(plugin)" "$(sbin)/ctpolicy" "$(man8)/xt_cttable.8" "$(man8)/ctpolicy.8"
 
 package: module
 	@+release=$$($(testbed)/tree release $(KERNEL)) && \

@@ -31,9 +31,15 @@ use crate::linux::netlink::size_of_attrs;
 use crate::linux::netlink::Attrs;
 use crate::linux::netlink::Message;
 use crate::linux::netlink::NoRoom;
+use crate::linux::pernet;
 use crate::linux::procfs::Writer;
 use crate::linux::time::HZ;
+use crate::linux::timeout;
+use crate::linux::timeout::Extras;
 use crate::pure::l4::tcp;
+use crate::pure::policy::adaptive::Span;
+use crate::pure::policy::soft;
+use crate::pure::policy::timeout::Seconds;
 use crate::pure::tuple::proto;
 use crate::pure::tuple::Tuple;
 use crate::pure::wire::icmp;
@@ -89,9 +95,9 @@ const fn table<T: Timeouts>(number: u8) -> nf_conntrack_l4proto {
         ctnl_timeout: bindings::nf_conntrack_l4proto__bindgen_ty_1 {
             nlattr_to_obj: Some(timeouts_from_nlattr::<T>),
             obj_to_nlattr: Some(timeouts_to_nlattr::<T>),
-            obj_size: (T::COUNT * WORD) as u16,
-            nlattr_max: T::SLOTS.len() as u16,
-            nla_policy: (&raw const bindings::rct_timeout_policy).cast(),
+            obj_size: (timeout::words(T::COUNT) * WORD) as u16,
+            nlattr_max: bindings::RCT_TIMEOUT_MAX as u16,
+            nla_policy: T::POLICY,
         },
         print_conntrack: None,
     }
@@ -554,13 +560,17 @@ trait Timeouts {
     const SLOTS: &'static [usize];
     /// Which of them index zero repeats, for who asks for a new connection's timeout.
     const REPEATED: Option<usize> = None;
+    /// Which of them have a soft timeout.
+    const SOFT: &'static [usize];
+    /// What the attributes must look like.
+    const POLICY: *const bindings::nla_policy;
 
     /// The namespace's.
     fn of(net: &Net) -> Limits<'_>;
 }
 
 macro_rules! timeouts {
-    ($($name:ident: $count:expr, $slots:expr, $repeated:expr, $of:ident;)*) => {
+    ($($name:ident: $count:expr, $slots:expr, $repeated:expr, $soft:expr, $policy:ident, $of:ident;)*) => {
         $(
             enum $name {}
 
@@ -568,6 +578,9 @@ macro_rules! timeouts {
                 const COUNT: usize = $count;
                 const SLOTS: &'static [usize] = &$slots;
                 const REPEATED: Option<usize> = $repeated;
+                const SOFT: &'static [usize] = $soft;
+                const POLICY: *const bindings::nla_policy =
+                    (&raw const bindings::$policy).cast();
 
                 fn of(net: &Net) -> Limits<'_> {
                     net.$of()
@@ -578,17 +591,54 @@ macro_rules! timeouts {
 }
 
 timeouts! {
-    TcpTimeouts: tcp::Slot::COUNT, [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13], Some(1), tcp_limits;
-    UdpTimeouts: 2, [0, 1], None, udp_limits;
-    SctpTimeouts: 10, [1, 2, 3, 4, 5, 6, 7, 8, 9], Some(1), sctp_limits;
-    GreTimeouts: 2, [0, 1], None, gre_limits;
-    IcmpTimeouts: 1, [0], None, icmp_limits;
-    Icmpv6Timeouts: 1, [0], None, icmpv6_limits;
-    GenericTimeouts: 1, [0], None, generic_limits;
+    TcpTimeouts: tcp::Slot::COUNT, [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13], Some(1),
+        &soft::TCP, rct_timeout_policy_tcp, tcp_limits;
+    UdpTimeouts: 2, [0, 1], None, &[1], rct_timeout_policy_2, udp_limits;
+    SctpTimeouts: 10, [1, 2, 3, 4, 5, 6, 7, 8, 9], Some(1),
+        &[4], rct_timeout_policy_sctp, sctp_limits;
+    GreTimeouts: 2, [0, 1], None, &[1], rct_timeout_policy_2, gre_limits;
+    IcmpTimeouts: 1, [0], None, &[], rct_timeout_policy_1, icmp_limits;
+    Icmpv6Timeouts: 1, [0], None, &[], rct_timeout_policy_1, icmpv6_limits;
+    GenericTimeouts: 1, [0], None, &[], rct_timeout_policy_1, generic_limits;
 }
 
-/// Makes a policy of attributes, in seconds; what is not given is the namespace's. Without a policy
-/// the namespace's timeouts are set.
+/// The attribute of the soft timeout of a state, by that of its timeout.
+const fn soft_attr(attr: u32) -> u32 {
+    bindings::RCT_TIMEOUT_SOFT + attr
+}
+
+/// What attributes give beside timeouts, of those that mainline does not have.
+struct Given {
+    anything: bool,
+    span: Option<Span>,
+}
+
+/// Checks them. Errors: `EOPNOTSUPP` for a state without a soft timeout; `EINVAL` for seconds that
+/// do not fit and spans that make no sense.
+fn check_extras<T: Timeouts>(attrs: Attrs) -> Result<Given> {
+    let (start, end) = (
+        attrs.be32(bindings::RCT_TIMEOUT_ADAPTIVE_START),
+        attrs.be32(bindings::RCT_TIMEOUT_ADAPTIVE_END),
+    );
+    let span = Span::of_policy(start, end).map_err(|_| EINVAL)?;
+    let mut anything = span.is_some();
+    for (attr, slot) in (1..).zip(T::SLOTS) {
+        if let Some(seconds) = attrs.be32(soft_attr(attr)) {
+            if !T::SOFT.contains(slot) {
+                return Err(EOPNOTSUPP);
+            }
+            soft::ticks(Seconds(seconds), HZ).ok_or(EINVAL)?;
+            anything = true;
+        }
+    }
+    Ok(Given { anything, span })
+}
+
+/// Makes a policy of attributes, in seconds; what is not given is the namespace's: of timeouts what
+/// it is now, of soft timeouts and scaling what it will be. Without a policy the namespace's
+/// timeouts are set.
+///
+/// Errors: as `check_extras`, and `EOPNOTSUPP` for what only policies have; nothing is changed.
 ///
 /// # Safety
 ///
@@ -598,17 +648,22 @@ unsafe extern "C" fn timeouts_from_nlattr<T: Timeouts>(
     net: *mut net,
     data: *mut c_void,
 ) -> c_int {
-    let max = T::SLOTS.len() as u32;
-    // SAFETY: The caller parsed the attributes with this protocol's policy; `data` is null or has
-    // room for `obj_size` bytes.
+    // SAFETY: The caller parsed the attributes with this protocol's policy.
     let (attrs, net) = unsafe {
         (
-            Attrs::from_raw(tb.cast_const().cast(), max),
+            Attrs::from_raw(tb.cast_const().cast(), bindings::RCT_TIMEOUT_MAX),
             Net::from_raw(net),
         )
     };
+    let given = match check_extras::<T>(attrs) {
+        // Sysctls are for those.
+        Ok(given) if given.anything && data.is_null() => return EOPNOTSUPP.to_errno(),
+        Ok(given) => given,
+        Err(error) => return error.to_errno(),
+    };
     let own = T::of(net);
-    // SAFETY: As above; the namespace's words are there for everybody to write.
+    // SAFETY: `data` is null or has room for `obj_size` bytes; the namespace's words are there for
+    // everybody to write.
     let row = unsafe { Row::from_raw(data.cast()).unwrap_or_else(|| own.row()) };
     for slot in 0..T::COUNT {
         row.set(slot, own.get(slot));
@@ -621,10 +676,24 @@ unsafe extern "C" fn timeouts_from_nlattr<T: Timeouts>(
     if let Some(slot) = T::REPEATED {
         row.set(0, row.get(slot));
     }
+    if data.is_null() {
+        return 0;
+    }
+    // SAFETY: As above; `obj_size` is that of as many words.
+    let extras = unsafe { Extras::from_raw(data.cast(), T::COUNT) };
+    for slot in 0..T::COUNT {
+        let attr = (1..).zip(T::SLOTS).find(|(_, of)| **of == slot);
+        let seconds = attr.and_then(|(attr, _)| attrs.be32(soft_attr(attr)));
+        extras.set_soft(slot, seconds.and_then(|n| soft::ticks(Seconds(n), HZ)));
+    }
+    extras.set_span(given.span);
+    if let Some(span) = given.span {
+        net.note_policies_start(span.start);
+    }
     0
 }
 
-/// Adds a policy's timeouts in seconds. Errors: `ENOSPC` without room.
+/// Adds a policy's timeouts in seconds, and what it says beside them. Errors: `ENOSPC` without room.
 ///
 /// # Safety
 ///
@@ -640,13 +709,31 @@ unsafe extern "C" fn timeouts_to_nlattr<T: Timeouts>(
             Limits::from_raw(data.cast(), T::COUNT),
         )
     };
-    for (attr, slot) in (1..).zip(T::SLOTS) {
-        let seconds = row.get(*slot) / HZ;
-        if message.put(attr, seconds.to_be_bytes()).is_err() {
-            return ENOSPC.to_errno();
+    let put = || {
+        for (attr, slot) in (1..).zip(T::SLOTS) {
+            message.put(attr, (row.get(*slot) / HZ).to_be_bytes())?;
         }
+        if pernet::is_in_a_namespace(data) {
+            return Ok(());
+        }
+        // SAFETY: What is in no namespace is a policy, which has `obj_size` bytes.
+        let extras = unsafe { Extras::from_raw(data.cast_mut().cast(), T::COUNT) };
+        for (attr, slot) in (1..).zip(T::SLOTS) {
+            if let Some(ticks) = extras.soft(*slot) {
+                message.put(soft_attr(attr), (ticks / HZ).to_be_bytes())?;
+            }
+        }
+        if let Some(span) = extras.span() {
+            let (start, end) = (span.start.to_be_bytes(), span.end.to_be_bytes());
+            message.put(bindings::RCT_TIMEOUT_ADAPTIVE_START, start)?;
+            message.put(bindings::RCT_TIMEOUT_ADAPTIVE_END, end)?;
+        }
+        Ok(())
+    };
+    match put() {
+        Ok(()) => 0,
+        Err(NoRoom) => ENOSPC.to_errno(),
     }
-    0
 }
 
 const _: () = {

@@ -179,9 +179,10 @@ const fn own_choice(name: &'static CStr, word: usize, first: u8) -> Knob {
     }
 }
 
-/// Seconds that mainline does not have.
+/// Seconds that mainline does not have, and not negative ones.
 const fn own_seconds(name: &'static CStr, word: usize, first: Seconds) -> Knob {
     Knob {
+        format: Format::Span,
         word: Word::Ours(word),
         ..seconds(name, 0, first)
     }
@@ -198,7 +199,6 @@ const fn own_percent(name: &'static CStr, word: usize) -> Knob {
     }
 }
 
-/// The offset of a word of `struct netns_ct`, or of one in an array of its.
 /// The number of the first of our labels, or -1, as at first. Mainline does not have it.
 const fn own_label(name: &'static CStr, word: usize) -> Knob {
     Knob {
@@ -210,9 +210,17 @@ const fn own_label(name: &'static CStr, word: usize) -> Knob {
     }
 }
 
+/// The offset of a word of `struct netns_ct`, or of one in an array of its.
 macro_rules! word {
     ($($field:ident).+) => { offset_of!(bindings::netns_ct, $($field).+) };
     ($($field:ident).+, $index:expr) => { word!($($field).+) + $index * size_of::<u32>() };
+}
+
+/// The offset of a soft timeout in what we keep in each namespace.
+macro_rules! soft {
+    ($field:ident, $index:expr) => {
+        offset_of!(Own, $field) + $index * size_of::<u32>()
+    };
 }
 
 /// Names for indices of arrays of timeouts, as user space counts states.
@@ -296,9 +304,9 @@ knobs! {
     /// has no tracker.
     nf_conntrack_generic_timeout = seconds(word!(nf_ct_proto.generic.timeout), timeout::GENERIC);
 
-    /// For how long a GRE flow that was answered may be idle before it can be evicted from a full
-    /// table. 0 for ever.
-    nf_conntrack_gre_soft_timeout = own_seconds(offset_of!(Own, gre_soft), Seconds(0));
+    /// For how long a GRE flow that was answered, and is assured, may be idle before it can be
+    /// evicted from a full table. 0 for ever.
+    nf_conntrack_gre_soft_timeout_stream = own_seconds(soft!(gre_soft, REPLIED), Seconds(0));
 
     /// How long GRE flows live that were not answered yet.
     nf_conntrack_gre_timeout =
@@ -322,19 +330,20 @@ knobs! {
     /// was given as ``hashsize``, as eight times of it. Also known as ``net.nf_conntrack_max``.
     nf_conntrack_max = limit(max);
 
-    /// For how long an SCTP association may be idle before it can be evicted from a full table. 0
-    /// for ever.
-    nf_conntrack_sctp_soft_timeout = own_seconds(offset_of!(Own, sctp_soft), Seconds(0));
-
-    /// How long an SCTP association lives in state CLOSED.
-    nf_conntrack_sctp_timeout_closed =
-        seconds(word!(nf_ct_proto.sctp.timeouts, CLOSED), timeout::SCTP[CLOSED]);
-
     /// The number of the first of three labels (see ``connlabel.conf``) that new connections get
     /// by how full the table is: the first from 50 percent of ``nf_conntrack_max`` on, the next one
     /// from 75 and the third from 90 percent on. Set only where a rule looks at labels. -1 for
     /// none.
     nf_conntrack_occupancy_label = own_label(offset_of!(Own, occupancy_label));
+
+    /// For how long an SCTP association may be idle before it can be evicted from a full table. 0
+    /// for ever.
+    nf_conntrack_sctp_soft_timeout_established =
+        own_seconds(soft!(sctp_soft, SCTP_ESTABLISHED), Seconds(0));
+
+    /// How long an SCTP association lives in state CLOSED.
+    nf_conntrack_sctp_timeout_closed =
+        seconds(word!(nf_ct_proto.sctp.timeouts, CLOSED), timeout::SCTP[CLOSED]);
 
     /// How long an SCTP association lives in state COOKIE_ECHOED.
     nf_conntrack_sctp_timeout_cookie_echoed =
@@ -384,9 +393,28 @@ knobs! {
     /// ``nf_conntrack_tcp_timeout_max_retrans`` is the connection's timeout.
     nf_conntrack_tcp_max_retrans = number(word!(nf_ct_proto.tcp.tcp_max_retrans), 3);
 
+    /// For how long a TCP connection in state CLOSE_WAIT may be idle and still count as alive when
+    /// the table is full, as one does that goes on in one direction. A peer that sends its FIN
+    /// again and again keeps it alive, too. 0 for not at all: it can be evicted at once.
+    nf_conntrack_tcp_soft_timeout_close_wait =
+        own_seconds(soft!(tcp_soft, CLOSE_WAIT), Seconds(0));
+
     /// For how long an assured TCP connection may be idle before it can be evicted from a full
     /// table. 0 for ever.
-    nf_conntrack_tcp_soft_timeout = own_seconds(offset_of!(Own, tcp_soft), Seconds(0));
+    nf_conntrack_tcp_soft_timeout_established =
+        own_seconds(soft!(tcp_soft, ESTABLISHED), Seconds(0));
+
+    /// As ``nf_conntrack_tcp_soft_timeout_close_wait``, for state FIN_WAIT.
+    nf_conntrack_tcp_soft_timeout_fin_wait = own_seconds(soft!(tcp_soft, FIN_WAIT), Seconds(0));
+
+    /// As ``nf_conntrack_tcp_soft_timeout_established``, for connections whose segments were sent
+    /// again ``nf_conntrack_tcp_max_retrans`` times. 0 for as long as others.
+    nf_conntrack_tcp_soft_timeout_max_retrans = own_seconds(soft!(tcp_soft, RETRANS), Seconds(0));
+
+    /// As ``nf_conntrack_tcp_soft_timeout_established``, for connections with data on their way
+    /// that were not acknowledged. 0 for as long as others.
+    nf_conntrack_tcp_soft_timeout_unacknowledged =
+        own_seconds(soft!(tcp_soft, UNACK), Seconds(0));
 
     /// How long a TCP connection lives in state CLOSE.
     nf_conntrack_tcp_timeout_close =
@@ -435,7 +463,7 @@ knobs! {
 
     /// For how long an assured UDP flow may be idle before it can be evicted from a full table. 0
     /// for ever.
-    nf_conntrack_udp_soft_timeout = own_seconds(offset_of!(Own, udp_soft), Seconds(0));
+    nf_conntrack_udp_soft_timeout_stream = own_seconds(soft!(udp_soft, REPLIED), Seconds(0));
 
     /// How long UDP flows live that were not answered yet.
     nf_conntrack_udp_timeout =
@@ -516,6 +544,7 @@ impl Knob {
                 First::Byte(value) => write_once(word.cast(), value),
                 First::Parameter(value) => write_once(word.cast(), u8::from(value())),
                 First::Timeout(value) => write_once(word.cast(), value.ticks(HZ)),
+                First::Number(value) => write_once(word.cast(), value),
             }
         }
     }
@@ -544,7 +573,6 @@ pub(crate) fn begin(net: &Net) {
     for knob in KNOBS {
         knob.begin(net);
     }
-                First::Number(value) => write_once(word.cast(), value),
 }
 
 /// Makes the files of a namespace. CONTEXT: sleepable.

@@ -17,7 +17,9 @@ use crate::linux::skb::Skb;
 use crate::linux::time;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::l4 as pure;
+use crate::pure::policy::adaptive::Span;
 use crate::pure::policy::class::Ending;
+use crate::pure::policy::soft;
 use crate::pure::status::Status;
 use crate::pure::tuple::proto;
 use crate::pure::wire::Transport;
@@ -112,17 +114,39 @@ pub(crate) fn timeout_now(conn: &Conn, left: u32) -> u32 {
     }
 }
 
-/// The soft timeout of an assured connection, in ticks; zero is none.
+/// The soft timeout of a connection in the state that it is in, in ticks; zero is none. CONTEXT: in
+/// an RCU read-side section.
 #[inline]
 pub(crate) fn soft_timeout(conn: &Conn) -> u32 {
     let net = conn.net();
     match conn.proto() {
-        proto::TCP => net.tcp_soft(),
-        proto::UDP => net.udp_soft(),
-        proto::SCTP => net.sctp_soft(),
-        proto::GRE => net.gre_soft(),
+        proto::TCP => tcp::soft_timeout(conn),
+        proto::UDP => soft(conn, net.udp_soft(), REPLIED),
+        proto::SCTP => soft(conn, net.sctp_soft(), sctp::ESTABLISHED),
+        proto::GRE => soft(conn, net.gre_soft(), REPLIED),
         _ => 0,
     }
+}
+
+/// The place of the timeout of flows that were answered, of UDP and GRE.
+const REPLIED: usize = 1;
+
+/// The soft timeout at `slot` of a protocol's row: the policy's, or the namespace's.
+#[inline]
+fn soft(conn: &Conn, namespace: Limits<'_>, slot: usize) -> u32 {
+    let policy = timeout::lookup(conn)
+        .and_then(Policy::extras)
+        .and_then(|extras| extras.soft(slot));
+    soft::of(policy, namespace.get(slot))
+}
+
+/// Between which fillings the timeouts of a connection are scaled: its policy's, or its
+/// namespace's. CONTEXT: in an RCU read-side section.
+pub(crate) fn adaptive(conn: &Conn) -> Span {
+    timeout::lookup(conn)
+        .and_then(Policy::extras)
+        .and_then(|extras| extras.span())
+        .unwrap_or_else(|| conn.net().adaptive())
 }
 
 /// The timeouts that count for a connection: its policy's, or its namespace's.

@@ -43,8 +43,10 @@ use crate::linux::warn;
 use crate::linux::work::StaticWork;
 use crate::pure::num::Dir;
 use crate::pure::num::Jiffies32;
+use crate::pure::policy::adaptive;
 use crate::pure::policy::adaptive::Scale;
 use crate::pure::policy::class::Class;
+use crate::pure::policy::class::Ending;
 use crate::pure::policy::evict;
 use crate::pure::policy::ring;
 use crate::pure::policy::ring::Fate;
@@ -52,7 +54,6 @@ use crate::pure::policy::ring::Hint;
 use crate::pure::policy::soft;
 use crate::pure::policy::tally::Reason;
 use crate::pure::policy::tally::Tally;
-use crate::pure::status::Status;
 
 /// Hints that a packet looks at. More than one are needed only where hints have become stale, and
 /// each does so once.
@@ -226,7 +227,11 @@ pub(crate) fn judge(conn: &Conn) -> Class {
     Class::of(
         conn.status(),
         conn.is_expired(),
-        || l4::ending(conn),
+        || match l4::ending(conn) {
+            // Such as a download whose request was closed.
+            Ending::Closing if is_spared(conn) => Ending::NotYet,
+            ending => ending,
+        },
         || is_idle(conn),
     )
 }
@@ -239,9 +244,27 @@ pub(crate) fn idle(conn: &Conn) -> u32 {
     soft::idle(l4::timeout_now(conn, left), left)
 }
 
+/// Whether it is idle beyond its soft timeout.
 fn is_idle(conn: &Conn) -> bool {
-    let soft = l4::soft_timeout(conn);
-    soft != 0 && soft::is_over(idle(conn), soft)
+    has_been_idle(conn) == Some(true)
+}
+
+/// Whether it has a soft timeout, and is not idle beyond it.
+fn is_spared(conn: &Conn) -> bool {
+    has_been_idle(conn) == Some(false)
+}
+
+/// Whether it has been idle for its soft timeout, if it has one.
+fn has_been_idle(conn: &Conn) -> Option<bool> {
+    if !soft::can_tell_idle(conn.status()) {
+        return None;
+    }
+    let soft = {
+        // Policies are read under RCU.
+        let _guard = rcu::read_lock();
+        l4::soft_timeout(conn)
+    };
+    (soft != 0).then(|| soft::is_over(idle(conn), soft))
 }
 
 /// What came of an attempt to evict.
@@ -382,15 +405,12 @@ fn sweep(members: &KVec<Member>) {
 
 /// Reaps what is over by scaled timeouts, where these are wanted and there are so many entries.
 fn expire_scaled(members: &KVec<Member>) {
-    let scale_of = |net: &Net| {
-        let count = net.private().entries().load(Relaxed).unsigned_abs();
-        let (start, end) = (net.adaptive_start(), net.adaptive_end());
-        Scale::new(count, table::max(), start, end)
-    };
+    let max = table::max();
+    let count_of = |net: &Net| net.private().entries().load(Relaxed).unsigned_abs();
     for member in members.iter() {
         let net = member.net.get();
-        let mut scale = scale_of(net);
-        if scale.is_full() {
+        let mut count = count_of(net);
+        if !adaptive::is_due(count, max, net.adaptive(), net.policies_start()) {
             continue;
         }
         let mut seen = 0u32;
@@ -398,12 +418,16 @@ fn expire_scaled(members: &KVec<Member>) {
             // As the table empties, the rest gets more time.
             seen = seen.wrapping_add(1);
             if seen % 256 == 0 {
-                scale = scale_of(net);
+                count = count_of(net);
+            }
+            if !soft::can_tell_idle(conn.status()) {
+                return false;
             }
             let left = conn.remaining();
             let _guard = rcu::read_lock();
+            let span = l4::adaptive(conn);
             let timeout = l4::timeout_now(conn, left);
-            !conn.has(Status::OFFLOAD) && scale.is_over(soft::idle(timeout, left), timeout)
+            Scale::new(count, max, span.start, span.end).is_over(soft::idle(timeout, left), timeout)
         });
     }
 }

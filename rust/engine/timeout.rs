@@ -161,6 +161,7 @@ mod tests {
     use super::*;
     use crate::linux::fake::FakeNet;
     use crate::linux::fake::FakePolicy;
+    use crate::pure::policy::adaptive::Span;
 
     #[test]
     fn policies_fit_their_protocols() {
@@ -188,6 +189,32 @@ mod tests {
             .map(|limits| (limits.get(0), limits.get(1), limits.get(2)));
         drop(rcu);
         assert_eq!(found, Some((30, 180, 30)));
+
+        // What it says beside that, and what it does not.
+        let extras = policy.get().and_then(Policy::extras).ok_or(EINVAL)?;
+        assert!(extras.soft(0).is_none() && extras.soft(1).is_none() && extras.span().is_none());
+        let span = Span { start: 60, end: 90 };
+        extras.set_soft(1, Some(0));
+        extras.set_span(Some(span));
+        let rcu = rcu::read_lock();
+        let found = lookup(&conn).and_then(Policy::extras).map(|extras| {
+            (
+                extras.soft(0),
+                extras.soft(1),
+                extras.soft(2),
+                extras.span(),
+            )
+        });
+        let limits = lookup(&conn)
+            .and_then(Policy::limits)
+            .map(|limits| (limits.get(0), limits.get(1), limits.get(2)));
+        drop(rcu);
+        assert!(found == Some((None, Some(0), None, Some(span))));
+        assert_eq!(limits, Some((30, 180, 30)));
+        extras.set_soft(2, Some(7));
+        assert!(extras.soft(0).is_none() && extras.span() == Some(span));
+        extras.set_span(None);
+        assert!(extras.span().is_none());
 
         // Another policy goes: nothing happens.
         let other = FakePolicy::new([1, 2])?;

@@ -56,10 +56,30 @@ const struct nla_policy rct_sctp_policy[CTA_PROTOINFO_SCTP_MAX + 1] = {
 	[CTA_PROTOINFO_SCTP_VTAG_REPLY]	    = { .type = NLA_U32 },
 };
 
-/* Timeouts of all protocols: the attributes from 1 on are 32-bit numbers. */
-const struct nla_policy rct_timeout_policy[CTA_TIMEOUT_TCP_MAX + 1] = {
-	[1 ... CTA_TIMEOUT_TCP_MAX] = { .type = NLA_U32 },
+/*
+ * Attributes of a timeout policy that mainline does not have, in CTA_TIMEOUT_DATA,
+ * all of them 32-bit numbers in network order. They are far from mainline's own,
+ * and shown only where they were given, so that its tools do not see them.
+ */
+enum {
+	/* Added to the attribute of a state: its soft timeout, in seconds. */
+	RCT_TIMEOUT_SOFT = 0x40,
+	/* The span in which timeouts are scaled, in percent of nf_conntrack_max. */
+	RCT_TIMEOUT_ADAPTIVE_START = 0x60,
+	RCT_TIMEOUT_ADAPTIVE_END,
+	RCT_TIMEOUT_MAX = RCT_TIMEOUT_ADAPTIVE_END,
 };
 
-static_assert(CTA_TIMEOUT_TCP_MAX >= CTA_TIMEOUT_SCTP_MAX);
-static_assert(CTA_TIMEOUT_TCP_MAX >= CTA_TIMEOUT_UDP_MAX);
+#define TIMEOUT_POLICY(name, last)						\
+	const struct nla_policy name[RCT_TIMEOUT_MAX + 1] = {			\
+		[1 ... (last)] = { .type = NLA_U32 },				\
+		[RCT_TIMEOUT_SOFT + 1 ... RCT_TIMEOUT_MAX] = { .type = NLA_U32 },	\
+	};									\
+	static_assert(RCT_TIMEOUT_SOFT > (last));				\
+	static_assert(RCT_TIMEOUT_SOFT + (last) < RCT_TIMEOUT_ADAPTIVE_START)
+
+/* By the number of states. */
+TIMEOUT_POLICY(rct_timeout_policy_1, 1);
+TIMEOUT_POLICY(rct_timeout_policy_2, CTA_TIMEOUT_UDP_MAX);
+TIMEOUT_POLICY(rct_timeout_policy_sctp, CTA_TIMEOUT_SCTP_MAX);
+TIMEOUT_POLICY(rct_timeout_policy_tcp, CTA_TIMEOUT_TCP_MAX);

@@ -100,6 +100,19 @@ bool rct_net_ratelimit(void)
 	return net_ratelimit();
 }
 
+/* Whether an address lies in a `struct net` that is in use. */
+bool rct_is_in_a_net(const void *at)
+{
+	const struct net *net;
+	bool found = false;
+
+	rcu_read_lock();
+	for_each_net_rcu(net)
+		found |= at >= (const void *)net && at < (const void *)(net + 1);
+	rcu_read_unlock();
+	return found;
+}
+
 /* Exported, but declared in a header of net/netfilter only. */
 void nf_queue_nf_hook_drop(struct net *net);
 

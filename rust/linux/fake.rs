@@ -20,6 +20,7 @@ use crate::linux::gfp::Gfp;
 use crate::linux::net::Net;
 use crate::linux::skb::Skb;
 use crate::linux::slab;
+use crate::linux::timeout::words;
 use crate::linux::timeout::Policy;
 use crate::linux::zone::Zone;
 use crate::pure::num::Dir;
@@ -123,19 +124,24 @@ pub(crate) struct FakePolicy {
 }
 
 impl FakePolicy {
-    /// A policy with two deadlines.
+    /// A policy with two deadlines that says nothing else.
     pub(crate) fn new(ticks: [u32; 2]) -> Result<Self> {
         let tracker = Memory::new(size_of::<bindings::nf_conntrack_l4proto>())?;
         let data = offset_of!(bindings::nf_ct_timeout, data);
-        let policy = Memory::new(data + size_of::<[u32; 2]>())?;
+        let size = size_of::<u32>() * words(ticks.len());
+        let policy = Memory::new(data + size)?;
         // SAFETY: Fresh memory of that size.
         unsafe {
             let raw = tracker.0.as_ptr().cast::<bindings::nf_conntrack_l4proto>();
-            (*raw).ctnl_timeout.obj_size = 8;
+            (*raw).ctnl_timeout.obj_size = u16::try_from(size)?;
             let this = policy.0.as_ptr().cast::<bindings::nf_ct_timeout>();
             (*this).l4proto = raw;
             (*this).refcnt.refs.counter = 1;
-            policy.0.as_ptr().add(data).cast::<[u32; 2]>().write(ticks);
+            let words = policy.0.as_ptr().add(data).cast::<u32>();
+            words.cast::<[u32; 2]>().write(ticks);
+            words
+                .add(ticks.len())
+                .write_bytes(0xff, size / size_of::<u32>() - ticks.len());
         }
         Ok(FakePolicy {
             policy,

@@ -4,12 +4,15 @@
 //! in `struct netns_ct`, read while they may be written.
 
 use core::marker::PhantomData;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Relaxed;
 
 use crate::bindings;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
 use crate::linux::rcu::Held;
+use crate::pure::policy::adaptive::Span;
 use crate::pure::policy::evict::WhenFull;
 
 /// A row of timeouts in ticks: a tracker's in a namespace, or those of a policy.
@@ -170,25 +173,70 @@ macro_rules! own {
 }
 
 own! {
-    /// Ticks after which an idle TCP connection may go when the table is full; zero is never.
-    tcp_soft: u32;
-    /// The same for UDP flows.
-    udp_soft: u32;
-    /// The same for SCTP associations.
-    sctp_soft: u32;
-    /// The same for GRE flows.
-    gre_soft: u32;
     /// Percent of the limit from which on timeouts are scaled; zero is never.
     adaptive_start: u32;
     /// Percent of the limit at which they are zero.
     adaptive_end: u32;
+    /// The lowest percentage from which on a policy scales timeouts; zero if none does.
+    policies_start: u32;
     /// What becomes of packets whose connection finds no place.
     full_policy: u8;
     /// The first of the labels that tell how full the table was; negative is none.
     occupancy_label: i32;
 }
 
+macro_rules! soft {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        impl Net {
+            $(
+                $(#[$doc])*
+                #[inline]
+                pub(crate) fn $name(&self) -> Limits<'_> {
+                    // SAFETY: The words are part of what we keep in the namespace.
+                    unsafe {
+                        let row = &raw const (*self.private().own()).$name;
+                        Limits::from_raw(row.cast(), words_of(row))
+                    }
+                }
+            )*
+        }
+    };
+}
+
+soft! {
+    /// Ticks after which an idle TCP connection may go when the table is full; zero is never.
+    tcp_soft;
+    /// The same for UDP flows.
+    udp_soft;
+    /// The same for SCTP associations.
+    sctp_soft;
+    /// The same for GRE flows.
+    gre_soft;
+}
+
 impl Net {
+    /// Between which fillings timeouts are scaled.
+    pub(crate) fn adaptive(&self) -> Span {
+        Span {
+            start: self.adaptive_start(),
+            end: self.adaptive_end(),
+        }
+    }
+
+    /// A policy was made that scales timeouts from `start` percent on.
+    pub(crate) fn note_policies_start(&self, start: u32) {
+        // SAFETY: A word of the namespace, changed here only, and read whole elsewhere.
+        let lowest: &Atomic<u32> =
+            unsafe { Atomic::from_ptr(&raw mut (*self.private().own()).policies_start) };
+        let mut before = lowest.load(Relaxed);
+        while start != 0 && (before == 0 || start < before) {
+            match lowest.cmpxchg(before, start, Relaxed) {
+                Ok(_) => return,
+                Err(now) => before = now,
+            }
+        }
+    }
+
     /// What becomes of packets whose connection finds no place.
     pub(crate) fn when_full(&self, _rcu: Held<'_>) -> WhenFull {
         let setting = self.full_policy();

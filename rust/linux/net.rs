@@ -16,6 +16,7 @@ use crate::bindings;
 use crate::linux::once::read_once;
 use crate::linux::queues::Slot;
 use crate::linux::tallies::Tallies;
+use crate::pure::l4::tcp;
 
 /// A network namespace.
 #[repr(transparent)]
@@ -113,24 +114,27 @@ pub(crate) struct Private {
 /// Knobs that mainline does not have. Words that sysctls write.
 #[repr(C)]
 pub(crate) struct Own {
-    /// Assured TCP connections that are established, in ticks; zero is none.
-    pub(crate) tcp_soft: u32,
-    /// Assured UDP flows, in ticks.
-    pub(crate) udp_soft: u32,
-    /// SCTP associations that are established, in ticks.
-    pub(crate) sctp_soft: u32,
-    /// Assured GRE flows, in ticks.
-    pub(crate) gre_soft: u32,
+    /// Soft timeouts in ticks, zero for none, in the order of each protocol's timeouts.
+    pub(crate) tcp_soft: [u32; tcp::Slot::COUNT],
+    /// UDP's.
+    pub(crate) udp_soft: [u32; 2],
+    /// SCTP's.
+    pub(crate) sctp_soft: [u32; 10],
+    /// GRE's.
+    pub(crate) gre_soft: [u32; 2],
+    /// The lowest percentage from which on a policy that was made here scales timeouts; zero if
+    /// none did yet.
+    pub(crate) policies_start: u32,
     /// Percent of the limit from which on timeouts are scaled.
     pub(crate) adaptive_start: u32,
     /// Percent of the limit at which timeouts are zero.
     pub(crate) adaptive_end: u32,
+    /// The first of the labels that tell how full the table was; negative is none.
+    pub(crate) occupancy_label: i32,
     /// What becomes of packets whose connection finds no place.
     pub(crate) full_policy: u8,
 }
 
-    /// The first of the labels that tell how full the table was; negative is none.
-    pub(crate) occupancy_label: i32,
 // SAFETY: Shared like its namespace; fields are atomic, or have a lock named at the accessor.
 unsafe impl Sync for Private {}
 

@@ -110,6 +110,12 @@ pub(crate) fn area<S: Subsystem>(net: &Net) -> *mut S::Area {
     }
 }
 
+/// Whether an address is that of a word in a namespace's `struct net`.
+pub(crate) fn is_in_a_namespace(at: *const c_void) -> bool {
+    // SAFETY: Only compares addresses.
+    unsafe { bindings::rct_is_in_a_net(at) }
+}
+
 /// Namespaces that end together, as an iterator that can be begun anew by cloning it.
 #[derive(Clone)]
 pub(crate) struct Batch<'a> {

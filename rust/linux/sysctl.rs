@@ -16,6 +16,9 @@ use kernel::prelude::*;
 
 use crate::bindings;
 use crate::linux::net::Net;
+use crate::linux::once::read_once;
+use crate::linux::once::write_once;
+use crate::linux::time::HZ;
 
 /// How a file shows its word and what it accepts.
 #[derive(Clone, Copy)]
@@ -30,6 +33,8 @@ pub(crate) enum Format {
     ByteUpTo(&'static c_int),
     /// Whole seconds, kept in ticks.
     Seconds,
+    /// The same, and negative ones are refused.
+    Span,
     /// A word that is read and set by code.
     Variable(bindings::proc_handler),
     /// A byte with something to do after it was set.
@@ -37,6 +42,8 @@ pub(crate) enum Format {
 }
 
 static ZERO: c_int = 0;
+/// The most whole seconds whose ticks fit 31 bits.
+static MOST_SECONDS: c_int = c_int::MAX / HZ as c_int;
 
 impl Format {
     fn handler(self) -> bindings::proc_handler {
@@ -45,6 +52,7 @@ impl Format {
             Format::Between(..) => Some(bindings::proc_dointvec_minmax),
             Format::Byte | Format::ByteUpTo(_) => Some(bindings::proc_dou8vec_minmax),
             Format::Seconds => Some(bindings::proc_dointvec_jiffies),
+            Format::Span => Some(span),
             Format::Variable(handler) | Format::Watched(handler) => handler,
         }
     }
@@ -165,6 +173,35 @@ pub(crate) unsafe extern "C" fn variable<V: Variable>(
     from_result(|| V::set(value).map(|()| 0))
 }
 
+/// The handler of [`Format::Span`].
+///
+/// # Safety
+///
+/// Called by the kernel for a row of that format.
+unsafe extern "C" fn span(
+    row: *const Row,
+    write: c_int,
+    buffer: *mut c_void,
+    len: *mut usize,
+    pos: *mut bindings::loff_t,
+) -> c_int {
+    // SAFETY: By this function's contract the row is one, and its word counts ticks. The copy's word
+    // is `seconds`, as large as the row says, and alive during the call; the bounds are only read.
+    unsafe {
+        let mut row = row.read();
+        let word = row.data.cast::<u32>();
+        let mut seconds = c_int::try_from(read_once(word) / HZ).unwrap_or(MOST_SECONDS);
+        row.data = (&raw mut seconds).cast();
+        row.extra1 = from_ref(&ZERO).cast_mut().cast();
+        row.extra2 = from_ref(&MOST_SECONDS).cast_mut().cast();
+        let done = bindings::proc_dointvec_minmax(&row, write, buffer, len, pos);
+        if done >= 0 && write != 0 {
+            write_once(word, seconds.unsigned_abs().saturating_mul(HZ));
+        }
+        done
+    }
+}
+
 /// What is to be done after a byte was set, behind [`Format::Watched`].
 pub(crate) trait Watch {
     /// It is `value` now.
@@ -187,7 +224,7 @@ pub(crate) unsafe extern "C" fn watched<W: Watch>(
     unsafe {
         let done = bindings::proc_dou8vec_minmax(row, write, buffer, len, pos);
         if done >= 0 && write != 0 {
-            W::written(crate::linux::once::read_once((*row).data.cast::<u8>()));
+            W::written(read_once((*row).data.cast::<u8>()));
         }
         done
     }

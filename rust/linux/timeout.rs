@@ -21,8 +21,26 @@ use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
 use crate::linux::rcu::Held;
+use crate::pure::policy::adaptive::Span;
+use crate::pure::policy::soft::UNSET;
 
 const _: () = assert!(offset_of!(bindings::nf_ct_timeout, data) % size_of::<u32>() == 0);
+
+/// How many words a policy has beside two rows of timeouts: the span of fillings in which it scales
+/// them.
+const SPAN_WORDS: usize = 2;
+
+/// The words of a policy for a protocol with `count` timeouts: those, as mainline lays them out,
+/// then as many soft timeouts, then the span. Only this module looks at what comes after the first
+/// row.
+pub(crate) const fn words(count: usize) -> usize {
+    2 * count + SPAN_WORDS
+}
+
+/// The number of timeouts in a policy of so many words.
+const fn count_of(words: usize) -> usize {
+    words.saturating_sub(SPAN_WORDS) / 2
+}
 
 /// A policy, found under RCU.
 #[derive(Clone, Copy)]
@@ -54,15 +72,29 @@ impl<'rcu> Policy<'rcu> {
     /// Its timeouts in ticks; `None` for a policy of a protocol that has none.
     #[inline]
     pub(crate) fn limits(self) -> Option<Limits<'rcu>> {
+        let (words, count) = self.words();
+        // SAFETY: There are as many words, for as long as the policy.
+        (count != 0).then(|| unsafe { Limits::from_raw(words, count) })
+    }
+
+    /// Its words, and how many of them are timeouts.
+    #[inline]
+    fn words(self) -> (*const u32, usize) {
         // SAFETY: RCU keeps the policy; what it is made for is a table of this module's. Its data
         // are an array of words of that size, aligned as asserted above.
         unsafe {
             let bytes = (*(*self.raw.as_ptr()).l4proto).ctnl_timeout.obj_size;
-            let count = usize::from(bytes) / size_of::<u32>();
-            (count != 0).then(|| {
-                Limits::from_raw((&raw const (*self.raw.as_ptr()).data).cast::<u32>(), count)
-            })
+            let words = (&raw const (*self.raw.as_ptr()).data).cast::<u32>();
+            (words, count_of(usize::from(bytes) / size_of::<u32>()))
         }
+    }
+
+    /// What it says beside its timeouts.
+    #[inline]
+    pub(crate) fn extras(self) -> Option<Extras<'rcu>> {
+        let (words, count) = self.words();
+        // SAFETY: As above.
+        (count != 0).then(|| unsafe { Extras::from_raw(words.cast_mut(), count) })
     }
 
     /// The layer-3 protocol that it is for.
@@ -96,6 +128,71 @@ impl<'rcu> Policy<'rcu> {
     pub(crate) unsafe fn release(self) {
         // SAFETY: By this function's contract.
         unsafe { bindings::rct_timeout_release(self.raw.as_ptr()) };
+    }
+}
+
+/// What a policy says beside its timeouts: soft timeouts, and the span in which it scales all.
+#[derive(Clone, Copy)]
+pub(crate) struct Extras<'a> {
+    words: *mut u32,
+    count: usize,
+    _lives: PhantomData<&'a ()>,
+}
+
+impl<'a> Extras<'a> {
+    /// Those of the policy with these words, of which `count` are timeouts.
+    ///
+    /// # Safety
+    ///
+    /// There are [`words(count)`](words) of them for `'a`, written whole by whoever writes them.
+    #[inline]
+    pub(crate) unsafe fn from_raw(words: *mut u32, count: usize) -> Self {
+        Extras {
+            words,
+            count,
+            _lives: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn get(self, index: usize) -> Option<u32> {
+        // SAFETY: Callers stay within what `from_raw` was promised.
+        Some(unsafe { read_once(self.words.add(index)) }).filter(|word| *word != UNSET)
+    }
+
+    fn set(self, index: usize, word: Option<u32>) {
+        // SAFETY: As above.
+        unsafe { write_once(self.words.add(index), word.unwrap_or(UNSET)) };
+    }
+
+    /// The soft timeout at a place in the row, in ticks, if it has one of its own.
+    #[inline]
+    pub(crate) fn soft(self, slot: usize) -> Option<u32> {
+        (slot < self.count)
+            .then(|| self.get(self.count + slot))
+            .flatten()
+    }
+
+    /// Sets it.
+    pub(crate) fn set_soft(self, slot: usize, ticks: Option<u32>) {
+        if slot < self.count {
+            self.set(self.count + slot, ticks);
+        }
+    }
+
+    /// The span in which it scales timeouts, if it has one of its own.
+    #[inline]
+    pub(crate) fn span(self) -> Option<Span> {
+        Some(Span {
+            start: self.get(2 * self.count)?,
+            end: self.get(2 * self.count + 1)?,
+        })
+    }
+
+    /// Sets it.
+    pub(crate) fn set_span(self, span: Option<Span>) {
+        self.set(2 * self.count, span.map(|span| span.start));
+        self.set(2 * self.count + 1, span.map(|span| span.end));
     }
 }
 

@@ -15,10 +15,12 @@ use crate::linux::once::read_once;
 use crate::linux::once::write_once;
 use crate::pure::l4::gre::Timers;
 use crate::pure::l4::sctp::Tracking as Association;
+use crate::pure::l4::tcp;
 use crate::pure::l4::tcp::Sender;
 use crate::pure::l4::tcp::Tracking;
 use crate::pure::num::Dir;
 use crate::pure::num::Jiffies;
+use crate::pure::policy::soft;
 
 const _: () = {
     assert!(size_of::<Tracking>() == size_of::<bindings::ip_ct_tcp>());
@@ -88,6 +90,24 @@ impl Conn {
     pub(crate) fn tcp_state(&self) -> u8 {
         // SAFETY: Same layout.
         unsafe { read_once(&raw const (*self.tcp()).state) }
+    }
+
+    /// What may have a soft timeout in the TCP connection, without a lock: what is seen may be out
+    /// of date by a segment.
+    #[inline]
+    pub(crate) fn tcp_soft_slots(&self, max_retrans: u8) -> (tcp::Slot, tcp::Slot) {
+        // SAFETY: Same layout; bytes that are written whole.
+        let (state, retrans, flags) = unsafe {
+            let at = self.tcp();
+            let seen = (&raw const (*at).seen).cast::<Sender>();
+            (
+                read_once(&raw const (*at).state),
+                read_once(&raw const (*at).retrans),
+                read_once(&raw const (*seen).flags) | read_once(&raw const (*seen.add(1)).flags),
+            )
+        };
+        let unacknowledged = flags & tcp::flag::DATA_UNACKNOWLEDGED != 0;
+        soft::of_tcp(state, retrans, max_retrans, unacknowledged)
     }
 
     #[inline(always)]

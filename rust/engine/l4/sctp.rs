@@ -25,6 +25,9 @@ use crate::pure::wire::sctp as wire;
 use crate::pure::wire::sctp::Malformed;
 use crate::pure::wire::sctp::Message;
 
+/// The place of the timeout of associations that are established.
+pub(crate) const ESTABLISHED: usize = State::Established as usize;
+
 /// A packet of an association.
 pub(crate) fn packet(
     conn: &Conn,

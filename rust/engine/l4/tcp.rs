@@ -184,6 +184,17 @@ pub(crate) fn timeout_now(conn: &Conn, left: u32) -> u32 {
     }
 }
 
+/// The soft timeout of a connection; that of something special only where there is one.
+pub(crate) fn soft_timeout(conn: &Conn) -> u32 {
+    let net = conn.net();
+    let (special, usual) = conn.tcp_soft_slots(net.tcp_max_retrans());
+    let of = |slot: Slot| l4::soft(conn, net.tcp_soft(), slot.index());
+    match of(special) {
+        0 if special != usual => of(usual),
+        ticks => ticks,
+    }
+}
+
 /// The connection was reset by a rule or a socket that answers for it (`nf_conntrack_tcp_set_closing`).
 pub(crate) fn set_closing(conn: &Conn) {
     if !conn.is_confirmed() {

@@ -240,8 +240,8 @@ impl Slot {
 
     /// Its place in an array of [`Slot::COUNT`].
     #[inline]
-    pub fn index(self) -> usize {
-        usize::from(self.0)
+    pub const fn index(self) -> usize {
+        self.0 as usize
     }
 }
 

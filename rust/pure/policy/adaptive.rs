@@ -6,6 +6,49 @@
 //! `(end - n) / (end - start)`. Scaling is a matter of judging expiry: deadlines stay as they are,
 //! so entries that exist are scaled, too, and get their time back when the table empties.
 
+/// From where to where timeouts are scaled, in percent of the limit; zeros for not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Where it begins.
+    pub start: u32,
+    /// Where nothing is left of a timeout.
+    pub end: u32,
+}
+
+/// The highest percentage that can be set.
+pub const MOST_PERCENT: u32 = 1000;
+
+impl Span {
+    /// Not at all.
+    pub const OFF: Span = Span { start: 0, end: 0 };
+
+    /// As a policy gives it: both ends, the second above the first, or zeros. `Err` for anything
+    /// else; `Ok(None)` if it says nothing.
+    pub const fn of_policy(start: Option<u32>, end: Option<u32>) -> Result<Option<Self>, BadSpan> {
+        match (start, end) {
+            (None, None) => Ok(None),
+            (Some(0), Some(0)) => Ok(Some(Span::OFF)),
+            (Some(start @ 1..), Some(end)) if start < end && end <= MOST_PERCENT => {
+                Ok(Some(Span { start, end }))
+            }
+            _ => Err(BadSpan),
+        }
+    }
+}
+
+/// Two percentages that make no sense together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadSpan;
+
+/// Whether anybody scales timeouts in a table with `n` entries where `max` may be: a namespace does
+/// by its own span, or one of its policies, of which the lowest `start` is given; zero for none.
+#[inline]
+pub const fn is_due(n: u32, max: u32, own: Span, lowest: u32) -> bool {
+    !Scale::new(n, max, own.start, own.end).is_full()
+        || lowest != 0
+            && (n as u64).saturating_mul(100) > (max as u64).saturating_mul(lowest as u64)
+}
+
 /// How much of a timeout is left at some filling of a table: a fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scale {
@@ -93,6 +136,60 @@ mod tests {
         for (n, expected) in table {
             assert_eq!(Scale::new(n, 100_000, 60, 120).of(120), expected);
         }
+    }
+
+    #[test]
+    fn spans_of_policies() {
+        let table = [
+            ((None, None), Ok(None)),
+            ((Some(0), Some(0)), Ok(Some(Span::OFF))),
+            (
+                (Some(60), Some(120)),
+                Ok(Some(Span {
+                    start: 60,
+                    end: 120,
+                })),
+            ),
+            (
+                (Some(1), Some(1000)),
+                Ok(Some(Span {
+                    start: 1,
+                    end: 1000,
+                })),
+            ),
+            ((Some(60), None), Err(BadSpan)),
+            ((None, Some(120)), Err(BadSpan)),
+            ((Some(0), Some(120)), Err(BadSpan)),
+            ((Some(60), Some(0)), Err(BadSpan)),
+            ((Some(60), Some(60)), Err(BadSpan)),
+            ((Some(120), Some(60)), Err(BadSpan)),
+            ((Some(60), Some(1001)), Err(BadSpan)),
+            ((Some(u32::MAX), Some(u32::MAX)), Err(BadSpan)),
+        ];
+        for ((start, end), expected) in table {
+            assert!(Span::of_policy(start, end) == expected);
+        }
+    }
+
+    #[test]
+    fn due() {
+        let own = Span {
+            start: 60,
+            end: 120,
+        };
+        let table = [
+            (60, own, 0, false),
+            (61, own, 0, true),
+            (61, Span::OFF, 0, false),
+            (50, own, 50, false),
+            (51, own, 50, true),
+            (51, Span::OFF, 50, true),
+            (u32::MAX, Span::OFF, 0, false),
+        ];
+        for (n, own, lowest, expected) in table {
+            assert_eq!(is_due(n, 100, own, lowest), expected);
+        }
+        assert!(!is_due(u32::MAX, u32::MAX, Span::OFF, u32::MAX));
     }
 
     #[test]
