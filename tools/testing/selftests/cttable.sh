@@ -144,6 +144,21 @@ for kind in legacy nft; do
 	done
 done
 
+# What no plugin would let through: the kernel checks for itself. A rule is mode, flags,
+# from, to, and padding to eight bytes.
+if has iptables-nft raw; then
+	rule() { in_ns "$R" python3 "$here/xtmatch.py" cttable 0 "$@" | paste -sd' '; }
+	is "rules as iptables writes them are taken" "taken taken taken taken" \
+		"$(rule 00004b0000000000 0101001900000000 0200324b00000000 0201000000000000)"
+	is "an unknown mode" "EINVAL EINVAL" "$(rule 0300000000000000 ff00000000000000)"
+	is "an unknown flag" "EINVAL EINVAL" "$(rule 00024b0000000000 00ff4b0000000000)"
+	is "more than 100 percent" "EINVAL EINVAL EINVAL" "$(rule 0000650000000000 0100006500000000 020032ff00000000)"
+	is "an empty range" EINVAL "$(rule 02004b3200000000)"
+	is "padding is nothing, but there must be a rule, and no more" "taken EINVAL EINVAL" \
+		"$(rule 00004b00 "" 00004b000000000000000000)"
+	is "a revision that there is not" ENOENT "$(in_ns "$R" python3 "$here/xtmatch.py" cttable 1 00004b0000000000)"
+fi
+
 # The paper's rule: the way of new connections depends on how full the table is.
 if command -v nfct >/dev/null && in_ns "$R" nfct add timeout hurry inet udp unreplied 7 replied 9 2>"$tmp/err"; then
 	for kind in legacy nft; do
