@@ -94,3 +94,25 @@ fetch() {
 	(cd "$into" && trixie_apt apt-get -q download "$@") ||
 		die "the mirror no longer has $*: run tools/testbed/setup --update"
 }
+
+# fetch_sources FOLDER PACKAGE...: unpacks the upstream part of trixie's newest source
+# packages to FOLDER/PACKAGE. Lists of their own, so that nobody else's apt changes.
+# What the mirror does not carry is noted in FOLDER/missing.
+fetch_sources() {
+	local into=$1 state=$cache/apt/sources package
+	shift
+	mkdir -p "$into" "$state/lists/partial" "$state/archives/partial"
+	printf 'deb-src %s trixie main\n' "$(mirror)" >"$state/list"
+	sed "s,$cache/apt,$state,; s,$state/trixie.list,$state/list," "$cache/apt/conf" >"$state/conf"
+	APT_CONFIG=$state/conf apt-get -q update
+	: >"$into/missing"
+	for package; do
+		mkdir -p "$into/$package"
+		if (cd "$into" && APT_CONFIG=$state/conf apt-get -q source --download-only --tar-only "$package"); then
+			tar -xf "$into/${package}_"*.orig.tar.* -C "$into/$package" --strip-components=1
+		else
+			echo "$package" >>"$into/missing"
+		fi
+	done
+	rm -f "$into/"*.orig.tar.*
+}

@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154,SC2034 # variables of setup
 # SPDX-License-Identifier: GPL-2.0
-# The kernel's own netfilter tests, in net/netfilter, with their programs.
+# The kernel's own tests: net/netfilter with its programs, net/openvswitch and
+# tc-testing, which are scripts.
 
 step_selftests() {
 	local src obj=$1.obj
@@ -10,5 +11,7 @@ step_selftests() {
 	"$tb/exec" make -s -C "$src" O="$obj" headers
 	"$tb/exec" make -C "$src/tools/testing/selftests" O="$obj" TARGETS=net/netfilter INSTALL_PATH="$1" install
 	[ -x "$1/net/netfilter/conntrack_dump_flush" ] || die "the selftests' programs were not built"
+	cp -r "$src/tools/testing/selftests/net/openvswitch" "$1/net/"
+	cp -r "$src/tools/testing/selftests/tc-testing" "$1/"
 	rm -rf "$obj"
 }
