@@ -420,10 +420,14 @@ def filters(side):
         "status": {"status": 4, "status-mask": 4}, "not status": {"status": 0, "status-mask": 4},
         "zone": {"zone": 7}, "no zone": {"zone": 9},
     }
-    both = tuples(side, 6, **ports(9, 2))
-    for bits in (0x1, 0x3, 0x4, 0x8, 0x10, 0x18, 0x1F, 0x3FF, 0x8000):
-        for way, flags in (("tuple-orig", (bits, 0)), ("tuple-reply", (0, bits))):
-            wanted[f"{way} {bits:x}"] = {way: both[way], "filter": {"orig-flags": flags[0], "reply-flags": flags[1]}}
+    icmp, version, bits = (1, "", (0x48, 0x88, 0x108)) if side.family == IPV4 else (58, "v6", (0x208, 0x408, 0x808))
+    echo = {f"proto-icmp{version}-id": 9, f"proto-icmp{version}-type": side.icmp[0], f"proto-icmp{version}-code": 0}
+    for both, all_bits in ((tuples(side, 6, **ports(9, 2)), (0x1, 0x3, 0x4, 0x8, 0x10, 0x18, 0x1F, 0x28, 0x38, 0x3FF, 0xFFF, 0x8000)),
+                           (tuples(side, icmp, **echo), (*bits, 0x8 | sum(bits), 0xFFF))):
+        for bit in all_bits:
+            for way, flags in (("tuple-orig", (bit, 0)), ("tuple-reply", (0, bit))):
+                proto = both[way]["tuple-proto"]["proto-num"]
+                wanted[f"{way} {proto} {bit:x}"] = {way: both[way], "filter": {"orig-flags": flags[0], "reply-flags": flags[1]}}
     for what, attrs in wanted.items():
         tell(f"filter {what} {side.name}", sorted(asker.ask(nl.GET, nl.DUMP, side.family, attrs)[0]))
 
