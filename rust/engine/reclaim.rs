@@ -48,6 +48,7 @@ use crate::pure::policy::adaptive::Scale;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::class::Ending;
 use crate::pure::policy::evict;
+use crate::pure::policy::evict::Waiting;
 use crate::pure::policy::ring;
 use crate::pure::policy::ring::Fate;
 use crate::pure::policy::ring::Hint;
@@ -287,17 +288,20 @@ pub(crate) fn evict(net: &Net, mut looks: u32, rcu: Held<'_>) -> Outcome {
         call(0);
         return Outcome::Dry;
     };
-    for (queue, class) in Class::QUEUED.into_iter().enumerate() {
-        while let Some(hint) = queues.take(queue) {
-            if follow(hint, class, queues, net, rcu) {
+    let mut passed_on = 0u32;
+    while let Some((class, hint)) = next_hint(queues, passed_on) {
+        match follow(hint, class, queues, net, rcu) {
+            Followed::Evicted => {
                 net.count(Counter::EARLY_DROP);
                 return Outcome::Evicted;
             }
-            account::count(net, Tally::HintsStale);
-            looks = looks.saturating_sub(1);
-            if looks == 0 {
-                return Outcome::Unfinished;
-            }
+            Followed::PassedOn => passed_on = passed_on.saturating_add(1),
+            Followed::Stale => {}
+        }
+        account::count(net, Tally::HintsStale);
+        looks = looks.saturating_sub(1);
+        if looks == 0 {
+            return Outcome::Unfinished;
         }
     }
     let barren = queues.is_barren();
@@ -310,22 +314,57 @@ pub(crate) fn evict(net: &Net, mut looks: u32, rcu: Held<'_>) -> Outcome {
     }
 }
 
-/// Whether the entry of a hint from the queue of `class` was evicted.
+/// The next hint, and the class whose queue it stood in. [`evict::answered_first`] has the order of
+/// those without a proof.
 #[inline]
-fn follow(hint: Hint, class: Class, queues: &Queues, net: &Net, rcu: Held<'_>) -> bool {
+fn next_hint(queues: &Queues, passed_on: u32) -> Option<(Class, Hint)> {
+    let take = |class: Class| Some((class, queues.take(class.queue()?)?));
+    let waiting = |class: Class| class.queue().map_or((0, 0), |queue| queues.waiting(queue));
+    let unproven = || {
+        let (answered, put) = waiting(Class::Answered);
+        let waiting = Waiting {
+            unreplied: waiting(Class::Unreplied).0,
+            answered,
+            overflows: put >= ring::capacity(Class::Answered, queues.max()),
+        };
+        if evict::answered_first(waiting, passed_on, queues.max()) {
+            take(Class::Answered).or_else(|| take(Class::Unreplied))
+        } else {
+            take(Class::Unreplied).or_else(|| take(Class::Answered))
+        }
+    };
+    take(Class::Closed)
+        .or_else(|| take(Class::Closing))
+        .or_else(unproven)
+        .or_else(|| take(Class::Idle))
+}
+
+/// What came of following a hint.
+enum Followed {
+    /// Its entry was evicted.
+    Evicted,
+    /// Its entry has risen, and so did the hint.
+    PassedOn,
+    /// It was of no use.
+    Stale,
+}
+
+/// Follows a hint from the queue of `class`.
+#[inline]
+fn follow(hint: Hint, class: Class, queues: &Queues, net: &Net, rcu: Held<'_>) -> Followed {
     let Some(conn) = table::find_hinted(hint, net, rcu) else {
-        return false;
+        return Followed::Stale;
     };
     let now = judge(&conn);
     match ring::fate(class, now) {
-        Fate::Evict => account::evict(&conn, now, Reason::Hint),
+        Fate::Evict if account::evict(&conn, now, Reason::Hint) => Followed::Evicted,
         Fate::Move(to) => {
             if let Some(queue) = to.queue() {
                 queues.put(queue, hint);
             }
-            false
+            Followed::PassedOn
         }
-        Fate::Drop => false,
+        Fate::Evict | Fate::Drop => Followed::Stale,
     }
 }
 

@@ -142,6 +142,14 @@ impl Ring {
         None
     }
 
+    /// How many places are between head and tail.
+    #[inline]
+    fn length(&self) -> u32 {
+        let (head, tail) = (self.head.0.load(Relaxed), self.tail.0.load(Relaxed));
+        let kept = tail.saturating_sub(head).min(u64::from(self.words.count));
+        u32::try_from(kept).unwrap_or(u32::MAX)
+    }
+
     /// The first number from `number` to `end` whose place is not empty, or `end`.
     #[inline]
     fn passed(&self, mut number: u64, end: u64) -> u64 {
@@ -237,6 +245,18 @@ impl Queues {
             None => self.rings.get(queue)?.take(),
             hint => hint,
         }
+    }
+
+    /// How many hints, stale ones too, wait for the packet that takes them: all of a queue, and
+    /// those that were put into its ring.
+    #[inline]
+    pub(crate) fn waiting(&self, queue: usize) -> (u32, u32) {
+        let put = self.rings.get(queue).map_or(0, Ring::length);
+        let old = self
+            .spans
+            .get(queue)
+            .map_or(0, |word| Span::from_word(word.load(Relaxed)).left());
+        (put.saturating_add(old), put)
     }
 
     #[inline]

@@ -109,7 +109,7 @@ def scenes(table=TABLE):
         under_flood("udp-bursts", "UDP in bursts of half a table, round trip 20,000",
                     flood("udp", 10, 20_000, burst=32_768)),
         under_flood("ntp", "UDP, each packet answered (NTP), round trip 20,000",
-                    flood("ntp", 10, 20_000)),
+                    flood("ntp", 10, 20_000), short=True),
         under_flood("botnet", "whole handshakes of 16 sources, 1,000 others with one flow each",
                     flood("bot", 5, 10_000), (f"established {n(1_000)} 1",), (n(1_000), 1)),
         under_flood("bucket", "SYNs, every other one into 8 neighbouring buckets",

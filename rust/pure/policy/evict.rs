@@ -35,6 +35,34 @@ pub fn collector_takes(class: Class) -> bool {
     class <= Class::Closing
 }
 
+/// Of the entries without a proof, how many hints wait for a packet that takes them.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    /// In the queue of the unreplied, some of which have been answered meanwhile.
+    pub unreplied: u32,
+    /// In that of the answered.
+    pub answered: u32,
+    /// The ring of the answered is full: it would lose one.
+    pub overflows: bool,
+}
+
+/// Answered entries that a packet finds among the unreplied and passes on before it takes one.
+pub const PASSED_ON: u32 = 8;
+
+/// Whether the oldest of the answered goes before the oldest of the unreplied, after a packet has
+/// passed on so many.
+///
+/// The unreplied go first. But a flood that gets answers at once, such as SYNs to an open port,
+/// would leave them no time to be answered: so an eighth of `max` places is theirs, or half of what
+/// has no proof if that is less; and answered ones are as many as their ring holds.
+#[inline]
+pub const fn answered_first(waiting: Waiting, passed_on: u32, max: u32) -> bool {
+    let half = waiting.unreplied / 2 + waiting.answered / 2;
+    let reserve = if half < max / 8 { half } else { max / 8 };
+    waiting.answered > 0
+        && (waiting.overflows || passed_on >= PASSED_ON || waiting.unreplied < reserve)
+}
+
 /// What becomes of a packet whose connection finds no place (`nf_conntrack_full_policy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenFull {
@@ -114,6 +142,35 @@ mod tests {
         ];
         for (class, takes) in table {
             assert_eq!(collector_takes(class), takes);
+        }
+    }
+
+    #[test]
+    fn neither_class_starves_the_other() {
+        let table = [
+            // (unreplied, answered, overflows, passed on, answered first)
+            (0, 0, false, 0, false),
+            (8000, 0, false, 8, false),
+            (8000, 1000, false, 0, false),
+            (8000, 1000, false, 7, false),
+            (8000, 1000, false, 8, true),
+            (8000, 1000, true, 0, true),
+            (999, 7000, false, 0, true),
+            (1000, 7000, false, 0, false),
+            // Less than an eighth are without a proof.
+            (9, 11, false, 0, false),
+            (8, 11, false, 0, true),
+            (0, 1, false, 0, false),
+            (0, 2, false, 0, true),
+            (u32::MAX, u32::MAX, false, 0, false),
+        ];
+        for (unreplied, answered, overflows, passed_on, expected) in table {
+            let waiting = Waiting {
+                unreplied,
+                answered,
+                overflows,
+            };
+            assert_eq!(answered_first(waiting, passed_on, 8000), expected);
         }
     }
 

@@ -176,6 +176,13 @@ impl Span {
         self.0
     }
 
+    /// How many places are left.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)]
+    pub const fn left(self) -> u32 {
+        (self.0 as u32).saturating_sub((self.0 >> 32) as u32)
+    }
+
     /// The next place, and what is left without it.
     #[inline]
     #[allow(clippy::cast_possible_truncation)]
@@ -311,6 +318,8 @@ mod tests {
         let (place, rest) = Span::new(3, 5).take().unwrap_or((0, Span::new(0, 0)));
         assert_eq!(place, 3);
         assert_eq!(rest, Span::new(4, 5));
+        assert_eq!(rest.left(), 1);
+        assert_eq!(Span::new(5, 3).left(), 0);
         assert!(Span::new(5, 5).take().is_none());
         assert!(Span::from_word(0).take().is_none());
         assert!(Span::new(u32::MAX, u32::MAX).take().is_none());
