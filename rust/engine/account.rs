@@ -8,9 +8,11 @@
 use crate::engine::conn;
 use crate::engine::reclaim;
 use crate::linux::conn::Conn;
+use crate::linux::hashtable::Hash;
 use crate::linux::net::Net;
 use crate::linux::trace;
 use crate::linux::zone::Zone;
+use crate::pure::num::Dir;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::evict::WhenFull;
 use crate::pure::policy::tally::Reason;
@@ -32,7 +34,12 @@ pub(crate) fn count_many(net: &Net, tally: Tally, n: usize) {
 /// Evicts an entry of this class: kills it, counts it and tells who listens. Whether it went, as
 /// [`conn::reap`] says it.
 pub(crate) fn evict(conn: &Conn, class: Class, reason: Reason) -> bool {
-    if !conn::reap(conn) {
+    evict_hashed(conn, conn::hash_of(conn, Dir::Original), class, reason)
+}
+
+/// The same if the hash of its original tuple is known.
+pub(crate) fn evict_hashed(conn: &Conn, original: Hash, class: Class, reason: Reason) -> bool {
+    if !conn::reap_hashed(conn, original) {
         return false;
     }
     let tallies = conn.net().private().tallies();

@@ -250,7 +250,8 @@ fn merge(skb: &Skb, loser: &Conn, winner: &Conn, info: CtInfo) {
 pub(crate) fn insert_made(conn: &Conn) -> Result {
     let bh = BhGuard::new();
     let net: &Net = conn.net();
-    let locked = table::lock_both(conn, bh.off());
+    let original = conn::hash_of(conn, Dir::Original);
+    let locked = table::lock_both(conn, original, bh.off());
     match find_taken(&locked, conn, random::below(RANDOM_BELOW)) {
         Ok(None) => {}
         Ok(Some(_)) => return Err(EEXIST),
@@ -262,7 +263,7 @@ pub(crate) fn insert_made(conn: &Conn) -> Result {
     crate::linux::slab::first_references(conn, 2);
     locked.link(conn);
     drop(locked);
-    reclaim::confirmed(conn, conn::hash_of(conn, Dir::Original), {
+    reclaim::confirmed(conn, original, {
         // SAFETY: With bottom halves off no grace period ends on this CPU.
         unsafe { Held::assume() }
     });

@@ -177,6 +177,15 @@ pub(crate) fn destroy(last: NonNull<Conn>) {
 /// put, the caller's stays. CONTEXT: any, but no lock of this module held; helpers may come back
 /// here with another entry.
 pub(crate) fn kill(conn: &Conn, portid: u32, report: bool) -> bool {
+    kill_hashed(conn, hash_of(conn, Dir::Original), portid, report)
+}
+
+/// Kills without a requester an entry the hash of whose original tuple is known.
+pub(crate) fn reap_hashed(conn: &Conn, original: Hash) -> bool {
+    kill_hashed(conn, original, 0, false)
+}
+
+fn kill_hashed(conn: &Conn, original: Hash, portid: u32, report: bool) -> bool {
     if conn.test_and_set_bit(Bit::Dying) {
         return false;
     }
@@ -186,7 +195,7 @@ pub(crate) fn kill(conn: &Conn, portid: u32, report: bool) -> bool {
         helper::destroyed(conn);
         {
             let bh = BhGuard::new();
-            unlink(conn, &bh);
+            unlink(conn, original, &bh);
             events::park(conn);
         }
         events::retry_later(conn.net());
@@ -196,7 +205,7 @@ pub(crate) fn kill(conn: &Conn, portid: u32, report: bool) -> bool {
     helper::destroyed(conn);
     {
         let bh = BhGuard::new();
-        unlink(conn, &bh);
+        unlink(conn, original, &bh);
     }
     // SAFETY: The table's reference: the entry was in it, and only the first killer gets here.
     drop(unsafe { ARef::from_raw(NonNull::from(conn)) });
@@ -209,8 +218,8 @@ pub(crate) fn reap(conn: &Conn) -> bool {
 }
 
 /// Takes an entry out of its chains, with all that it expects.
-fn unlink(conn: &Conn, bh: &BhGuard) {
-    let locked = table::lock_both(conn, bh.off());
+fn unlink(conn: &Conn, original: Hash, bh: &BhGuard) {
+    let locked = table::lock_both(conn, original, bh.off());
     locked.unlink(conn);
     expect::remove_all(conn);
 }

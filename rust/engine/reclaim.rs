@@ -355,9 +355,11 @@ fn follow(hint: Hint, class: Class, queues: &Queues, net: &Net, rcu: Held<'_>) -
     let Some(conn) = table::find_hinted(hint, net, rcu) else {
         return Followed::Stale;
     };
+    expect_next(class, conn.address(), queues, rcu);
     let now = judge(&conn);
+    let hash = Hash(hint.hash());
     match ring::fate(class, now) {
-        Fate::Evict if account::evict(&conn, now, Reason::Hint) => Followed::Evicted,
+        Fate::Evict if account::evict_hashed(&conn, hash, now, Reason::Hint) => Followed::Evicted,
         Fate::Move(to) => {
             if let Some(queue) = to.queue() {
                 queues.put(queue, hint);
@@ -365,6 +367,22 @@ fn follow(hint: Hint, class: Class, queues: &Queues, net: &Net, rcu: Held<'_>) -
             Followed::PassedOn
         }
         Fate::Evict | Fate::Drop => Followed::Stale,
+    }
+}
+
+/// How many evictions ahead an entry and its bucket are brought into the cache, and the first entry
+/// of its chain. The next packets will want them, and would wait for memory.
+const AHEAD: u64 = 4;
+const CHAIN_AHEAD: u64 = 2;
+
+#[inline]
+fn expect_next(class: Class, near: usize, queues: &Queues, rcu: Held<'_>) {
+    let Some(queue) = class.queue() else { return };
+    if let Some(hint) = queues.peek(queue, AHEAD) {
+        table::expect_hinted(hint, near, rcu);
+    }
+    if let Some(hint) = queues.peek(queue, CHAIN_AHEAD) {
+        table::expect_chain(hint, rcu);
     }
 }
 

@@ -35,6 +35,7 @@ use crate::linux::memory;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
+use crate::linux::prefetch;
 use crate::linux::rcu::Held;
 use crate::linux::siphash::SecretKey;
 use crate::linux::stats::Counter;
@@ -246,6 +247,24 @@ pub(crate) fn find_hinted(hint: Hint, net: &Net, rcu: Held<'_>) -> Option<ARef<C
     is_it.then_some(conn)
 }
 
+/// The entry that a hint names will be wanted soon. It is where entries are, such as the one at
+/// `near`.
+#[inline]
+pub(crate) fn expect_hinted(hint: Hint, near: usize, rcu: Held<'_>) {
+    let table = Table::current(rcu);
+    table.prefetch(table.bucket(Hash(hint.hash())));
+    prefetch::for_writing(hint.address(near), size_of::<bindings::nf_conn>());
+}
+
+/// The chain of a hint will be walked soon, and its bucket is in the cache by now.
+#[inline]
+pub(crate) fn expect_chain(hint: Hint, rcu: Held<'_>) {
+    let table = Table::current(rcu);
+    if let Some(first) = table.chain(table.bucket(Hash(hint.hash())), rcu).next() {
+        prefetch::for_writing(first.node().addr(), 1);
+    }
+}
+
 /// Removes an entry that was met expired, if it still is.
 #[cold]
 pub(crate) fn reap_expired(met: Candidate<'_>) {
@@ -320,16 +339,13 @@ pub(crate) fn lock_pair<'a>(
     }
 }
 
-/// Locks both buckets of a connection.
+/// Locks both buckets of a connection, the hash of whose original tuple is given.
 ///
 /// CONTEXT: the bottom halves being off keeps the table, like a read-side section.
-pub(crate) fn lock_both<'a>(conn: &Conn, bh: BhOff<'a>) -> LockedPair<'a> {
+pub(crate) fn lock_both<'a>(conn: &Conn, original: Hash, bh: BhOff<'a>) -> LockedPair<'a> {
     // SAFETY: With bottom halves off no grace period ends on this CPU.
     let rcu = unsafe { Held::assume() };
-    let hashes = (
-        conn::hash_of(conn, Dir::Original),
-        conn::hash_of(conn, Dir::Reply),
-    );
+    let hashes = (original, conn::hash_of(conn, Dir::Reply));
     lock_pair(|| hashes, rcu, bh)
 }
 

@@ -2,6 +2,7 @@
 
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/prefetch.h>
 #include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -12,6 +13,14 @@
 u64 rct_siphash(const void *data, size_t len, const siphash_key_t *key)
 {
 	return siphash(data, len, key);
+}
+
+void rct_prefetchw(size_t address, size_t bytes)
+{
+	size_t at;
+
+	for (at = 0; at < bytes; at += L1_CACHE_BYTES)
+		prefetchw((void *)(address + at));
 }
 
 u32 rct_get_random_u32_below(u32 ceil)

@@ -30,6 +30,7 @@ use crate::linux::lock::CSpinLock;
 use crate::linux::nulls::Link;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
+use crate::linux::prefetch;
 use crate::linux::rcu::Held;
 use crate::pure::num::Dir;
 
@@ -165,6 +166,12 @@ impl Table {
     fn head(&self, bucket: Bucket) -> *mut bindings::hlist_nulls_head {
         // SAFETY: Within the array by the invariant of `Bucket`.
         unsafe { self.heads.as_ptr().add(bucket.0 as usize) }
+    }
+
+    /// A chain will be walked and changed soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, bucket: Bucket) {
+        prefetch::for_writing(self.head(bucket).addr(), size_of::<*const ()>());
     }
 
     /// Walks a chain under RCU.

@@ -150,6 +150,16 @@ impl Ring {
         u32::try_from(kept).unwrap_or(u32::MAX)
     }
 
+    /// A hint that will be taken after `ahead` others, if there are so many.
+    #[inline]
+    fn peek(&self, ahead: u64) -> Option<Hint> {
+        let number = self.head.0.load(Relaxed).wrapping_add(ahead);
+        if number >= self.tail.0.load(Relaxed) {
+            return None;
+        }
+        Hint::from_word(self.at_number(number)?.load(Relaxed))
+    }
+
     /// The first number from `number` to `end` whose place is not empty, or `end`.
     #[inline]
     fn passed(&self, mut number: u64, end: u64) -> u64 {
@@ -245,6 +255,12 @@ impl Queues {
             None => self.rings.get(queue)?.take(),
             hint => hint,
         }
+    }
+
+    /// A hint that was put into a queue's ring and will be taken after `ahead` others.
+    #[inline]
+    pub(crate) fn peek(&self, queue: usize, ahead: u64) -> Option<Hint> {
+        self.rings.get(queue)?.peek(ahead)
     }
 
     /// How many hints, stale ones too, wait for the packet that takes them: all of a queue, and

@@ -26,9 +26,28 @@ const IDLE_MOST: u32 = (1 << IDLE_BITS) - 1;
 
 impl Hint {
     /// Names the entry at `address` whose original tuple has this `hash`.
+    ///
+    /// Until it is ranked it has more bits of the address, see [`Hint::address`].
     #[inline]
     pub const fn new(hash: u32, address: usize) -> Self {
-        Hint((hash as u64) << 16 | Self::tag_of(address) as u64)
+        Hint(Self::more_of(address) << 48 | (hash as u64) << 16 | Self::tag_of(address) as u64)
+    }
+
+    /// Where the entry is, if it is in the same 256 GB as the one at `near` and the hint was not
+    /// ranked: a guess, for the cache.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)]
+    pub const fn address(self, near: usize) -> usize {
+        let more = self.0 >> 48;
+        let low = (self.0 & 0xfffe) << 7 | (more & 1) << 7 | (more >> 1) << 23;
+        (near as u64 >> 38 << 38 | low) as usize
+    }
+
+    /// The bit of the address that the tag does without, and fifteen more.
+    #[inline]
+    const fn more_of(address: usize) -> u64 {
+        let address = address as u64;
+        address >> 7 & 1 | (address >> 23 & 0x7fff) << 1
     }
 
     /// The same, to be sorted.
@@ -234,6 +253,11 @@ mod tests {
         assert_eq!(hint.hash(), u32::MAX);
         assert!(hint.may_be(address));
         assert!(!hint.may_be(address + 256) && !hint.may_be(address - 256));
+        assert_eq!(hint.address(0x0123_4567_8000_0080), address);
+        assert_eq!(
+            Hint::new(7, address | 0x80).address(address),
+            address | 0x80
+        );
         assert!(Hint::new(0, 0).word() != 0);
         assert!(Hint::from_word(0).is_none());
         assert_eq!(Hint::from_word(hint.word()), Some(hint));
