@@ -3,14 +3,16 @@
 #   make                       the modules for the stock Debian kernel of the test bed
 #   make KERNEL=uml-smp        ... for another kernel of the test bed
 #   make KDIR=TREE [ARCH=um]   ... against any prepared kernel tree
+#   make RECLAIM=n             ... without reclaim, to be compared with
 #   make install, uninstall    into updates/ of a kernel's modules, and out again; with
 #                              the plugin for iptables, and ctpolicy and man pages below PREFIX
 #   make package               Debian packages in build/package: dkms, and for the test bed's kernel
-#   make demo, check, bench, compare
+#   make demo, check, bench, compare, floodlab
 #
 # The test bed (tools/testbed) installs itself on first use.
 
 KERNEL ?= stock
+suffix := $(if $(filter n,$(RECLAIM)),-without-reclaim)
 RELEASE ?= $(if $(KDIR),$(shell cat "$(KDIR)/include/config/kernel.release"),$(shell uname -r))
 MODULES ?= $(INSTALL_MOD_PATH)/lib/modules/$(RELEASE)
 DESTDIR ?= $(INSTALL_MOD_PATH)
@@ -23,14 +25,14 @@ override clone := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
 override testbed := $(clone)/tools/testbed
 override kos := nf_conntrack.ko xt_cttable.ko
 
-.PHONY: all module setup install uninstall package demo check bench compare docs clean
+.PHONY: all module setup install uninstall package demo check bench compare floodlab docs clean
 all: module
 
 # --- build
 
 ifdef KDIR
 # Named after the kernel's release.
-BUILD ?= $(clone)/build/$(shell cat "$(KDIR)/include/config/kernel.release" 2>/dev/null)
+BUILD ?= $(clone)/build/$(shell cat "$(KDIR)/include/config/kernel.release" 2>/dev/null)$(suffix)
 module:
 	@$(clone)/tools/probe --tree "$(KDIR)"
 	@mkdir -p "$(BUILD)"
@@ -38,7 +40,7 @@ module:
 	@$(clone)/tools/xtables/build "$(BUILD)"
 	@echo "$(BUILD)/nf_conntrack.ko"
 else
-BUILD ?= $(clone)/build/$(KERNEL)
+BUILD ?= $(clone)/build/$(KERNEL)$(suffix)
 # User-Mode Linux is an architecture; its debugging kernel is clang's, for KASAN.
 kernel-flags-uml-smp := ARCH=um
 kernel-flags-uml-debug := ARCH=um LLVM=1
@@ -90,12 +92,18 @@ check: setup
 bench:
 	@$(testbed)/setup uml-smp
 	@+$(MAKE) --no-print-directory KERNEL=uml-smp module
-	@$(clone)/tools/bench/run
+	@+$(MAKE) --no-print-directory KERNEL=uml-smp RECLAIM=n module
+	@$(clone)/tools/bench/run --without $(clone)/build/uml-smp-without-reclaim/nf_conntrack.ko
 
 compare:
 	@$(testbed)/setup uml-smp
 	@+$(MAKE) --no-print-directory KERNEL=uml-smp module
 	@$(clone)/tools/compare/run $(if $(SEQUENCES),--sequences $(SEQUENCES)) $(if $(SEED),--seed $(SEED))
+
+floodlab:
+	@$(testbed)/setup uml-smp
+	@+$(MAKE) --no-print-directory KERNEL=uml-smp module
+	@$(clone)/tools/floodlab/run
 
 docs:
 	@$(clone)/tools/docs/sysctl

@@ -29,6 +29,7 @@ use crate::engine::expect;
 use crate::engine::gre_keymap;
 use crate::engine::helper;
 use crate::engine::pressure;
+use crate::engine::reclaim;
 use crate::engine::table;
 use crate::engine::timeout;
 use crate::engine::tstamp;
@@ -42,7 +43,6 @@ use crate::linux::slab::Newborn;
 use crate::linux::warn;
 use crate::linux::zone::Zone;
 use crate::pure::num::Dir;
-use crate::pure::policy::evict;
 use crate::pure::status::Bit;
 use crate::pure::status::Status;
 use crate::pure::tuple::proto;
@@ -103,7 +103,7 @@ pub(crate) fn alloc(
     // Counted first: racing packets must not all see the last place free.
     let count = entries.fetch_add(1, Full).wrapping_add(1).unsigned_abs();
     let max = table::max();
-    if count > evict::low_water(max) && !pressure::admit(net, zone, original, hash, count, max) {
+    if reclaim::concerns(count, max) && !pressure::admit(net, zone, original, hash, count, max) {
         entries.add(-1, Relaxed);
         return Err(ENOMEM);
     }

@@ -72,6 +72,9 @@ const CALM: u32 = HZ * 10;
 /// Ticks between two fillings of a namespace's backlog.
 const BETWEEN_FILLS: u32 = HZ.div_ceil(10);
 
+/// `make RECLAIM=n` leaves the search of buckets only: for comparison.
+const BUILT_IN: bool = !cfg!(without_reclaim);
+
 /// How many namespaces have queues. Changed under [`MEMBERS`].
 static mut PRESSED: u32 = 0;
 
@@ -178,7 +181,7 @@ pub(crate) fn leave(net: &Net) {
 #[inline(always)]
 fn is_pressed() -> bool {
     // SAFETY: A word that is written whole.
-    unsafe { read_once(addr_of!(PRESSED)) != 0 }
+    BUILT_IN && unsafe { read_once(addr_of!(PRESSED)) != 0 }
 }
 
 /// CONTEXT: [`MEMBERS`] locked.
@@ -386,6 +389,12 @@ fn expect_next(class: Class, near: usize, queues: &Queues, rcu: Held<'_>) {
     }
 }
 
+/// Whether a namespace with so many entries wants to be looked at before it takes another one.
+#[inline(always)]
+pub(crate) fn concerns(count: u32, max: u32) -> bool {
+    count > if BUILT_IN { evict::low_water(max) } else { max }
+}
+
 /// A namespace is more than half full.
 #[inline]
 pub(crate) fn rising(net: &Net, rcu: Held<'_>) {
@@ -396,7 +405,7 @@ pub(crate) fn rising(net: &Net, rcu: Held<'_>) {
 
 /// Calls the worker, once until it begins.
 fn call(delay: u32) {
-    if !CALLED.load(Relaxed) && !CALLED.xchg(true, kernel::sync::atomic::Full) {
+    if BUILT_IN && !CALLED.load(Relaxed) && !CALLED.xchg(true, kernel::sync::atomic::Full) {
         WORK.requeue(delay);
     }
 }
