@@ -56,6 +56,8 @@ questions='
 
 for kind in legacy nft; do
 	for family in 4 6; do
+		# Each once is enough where everything takes long.
+		[ "${SLOW:-1}" -lt 6 ] || [[ $kind$family == @(legacy6|nft4) ]] || continue
 		[ $family = 4 ] && { ipt=iptables-$kind l=10.0.1.9 h=10.0.2.9; } ||
 			{ ipt=ip6tables-$kind l=2001:db8:1::9 h=2001:db8:2::9; }
 		has "$ipt" raw || {
@@ -195,7 +197,9 @@ space "$S-2"
 in_ns "$S-2" $ipt -t raw -A OUTPUT -m cttable ! --table-above 100
 refused "in use it cannot be unloaded" rmmod xt_cttable
 background ip netns exec "$S-2" python3 "$here/churn.py" flood
-for round in 1 2 3 4 5 6 7 8; do
+rounds=8
+[ "${SLOW:-1}" -lt 6 ] || rounds=3
+for ((round = 1; round <= rounds; round++)); do
 	in_ns "$S-2" $ipt -t raw -F
 	# With nft a rule goes a little later.
 	poll 20 rmmod xt_cttable || fail "round $round: it unloads under traffic"
@@ -206,4 +210,4 @@ for round in 1 2 3 4 5 6 7 8; do
 done
 hits() { in_ns "$S-2" $ipt -t raw -nvxL OUTPUT | awk '/cttable/ { print $1 }'; }
 seen() { [ "$(hits)" -gt 20 ]; }
-ok "after eight rounds it matches" poll 20 seen
+ok "after all rounds it matches" poll 20 seen
