@@ -184,9 +184,21 @@ unsafe extern "C" fn print(s: *mut seq_file, ct: *mut nf_conn) {
 
 // Ports ------------------------------------------------------------------------------------------
 
-/// `CTA_FILTER_FLAG(attr)`: whether the caller wants this attribute.
+/// Whether the caller wants this attribute. A filter's bits are in ctnetlink's own order:
+/// addresses, zone and protocol first, and an ICMP id after its type and code.
 fn wants(flags: u32, attr: u32) -> bool {
-    flags & 1u32.wrapping_shl(attr.wrapping_sub(1)) != 0
+    let bit = match attr {
+        bindings::ctattr_l4proto_CTA_PROTO_SRC_PORT => 1 << 4,
+        bindings::ctattr_l4proto_CTA_PROTO_DST_PORT => 1 << 5,
+        bindings::ctattr_l4proto_CTA_PROTO_ICMP_TYPE => 1 << 6,
+        bindings::ctattr_l4proto_CTA_PROTO_ICMP_CODE => 1 << 7,
+        bindings::ctattr_l4proto_CTA_PROTO_ICMP_ID => 1 << 8,
+        bindings::ctattr_l4proto_CTA_PROTO_ICMPV6_TYPE => 1 << 9,
+        bindings::ctattr_l4proto_CTA_PROTO_ICMPV6_CODE => 1 << 10,
+        bindings::ctattr_l4proto_CTA_PROTO_ICMPV6_ID => 1 << 11,
+        _ => 0,
+    };
+    flags & bit != 0
 }
 
 /// # Safety
