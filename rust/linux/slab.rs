@@ -21,7 +21,13 @@ use crate::linux::net::Net;
 use crate::linux::once::write_once;
 use crate::linux::zone::Zone;
 use crate::pure::num::Dir;
+use crate::pure::policy::probe::Stamps;
 use crate::pure::tuple::Tuple;
+
+/// Bytes of an entry: what C knows of it, and behind that what it does not, see
+/// [`Conn::stamps`](crate::linux::conn::Conn::stamps). On 64-bit machines C's part leaves room for that
+/// in its last cache line.
+const SIZE: usize = size_of::<bindings::nf_conn>() + size_of::<Stamps>();
 
 static mut CACHE: *mut bindings::kmem_cache = core::ptr::null_mut();
 
@@ -38,7 +44,7 @@ impl ConnCache {
         unsafe {
             let cache = bindings::rct_kmem_cache_create(
                 c"nf_conntrack".as_char_ptr(),
-                size_of::<bindings::nf_conn>() as u32,
+                SIZE as u32,
                 bindings::NFCT_INFOMASK + 1,
                 flags,
             );
@@ -93,9 +99,7 @@ impl Newborn {
             write_once(&raw mut (*ct).timeout, 0);
             (&raw mut (*ct).ct_net.net).write(net.as_ptr());
             let from = offset_of!(bindings::nf_conn, __nfct_init_offset);
-            ct.cast::<u8>()
-                .add(from)
-                .write_bytes(0, size_of::<bindings::nf_conn>() - from);
+            ct.cast::<u8>().add(from).write_bytes(0, SIZE - from);
             (&raw mut (*ct).zone).cast::<Zone>().write(zone);
             bindings::rct_nf_conn_set_use(ct, 0);
             Some(Newborn(conn.cast()))
@@ -184,8 +188,7 @@ pub(crate) fn new_template(net: &Net, zone: Zone, gfp: Gfp) -> Option<NonNull<Co
     // SAFETY: Fresh and zeroed memory of the size of an entry; 8-byte aligned as all of kmalloc's,
     // so that the packet's low bits are free.
     unsafe {
-        let ct = bindings::rct_kzalloc(size_of::<bindings::nf_conn>(), gfp.0)
-            .cast::<bindings::nf_conn>();
+        let ct = bindings::rct_kzalloc(SIZE, gfp.0).cast::<bindings::nf_conn>();
         let conn = NonNull::new(ct)?;
         (*ct).status = crate::pure::status::Status::TEMPLATE.0;
         (*ct).ct_net.net = net.as_ptr();

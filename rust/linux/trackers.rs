@@ -6,6 +6,7 @@
 //! State is copied out, changed by `pure`, and copied back. What others change without a lock (the
 //! TCP flags) is stored only where it differs from what was loaded.
 
+use core::mem::align_of;
 use core::mem::offset_of;
 use core::mem::size_of;
 
@@ -21,9 +22,15 @@ use crate::pure::l4::tcp::Tracking;
 use crate::pure::num::Dir;
 use crate::pure::num::Jiffies;
 use crate::pure::policy::soft;
+use crate::pure::policy::probe::Notes;
+use crate::pure::policy::probe::Stamps;
 
 const _: () = {
-    assert!(size_of::<Tracking>() == size_of::<bindings::ip_ct_tcp>());
+    // What is ours lies where C has nothing.
+    assert!(offset_of!(Tracking, probing) == size_of::<bindings::ip_ct_tcp>());
+    assert!(size_of::<Tracking>() <= size_of::<bindings::nf_conntrack_proto>());
+    assert!(offset_of!(Sender, ingress) == offset_of!(bindings::ip_ct_tcp_state, flags) + 1);
+    assert!(size_of::<bindings::nf_conn>() % align_of::<Stamps>() == 0);
     assert!(offset_of!(Tracking, state) == offset_of!(bindings::ip_ct_tcp, state));
     assert!(offset_of!(Tracking, last_index) == offset_of!(bindings::ip_ct_tcp, last_index));
     assert!(offset_of!(Tracking, last_end) == offset_of!(bindings::ip_ct_tcp, last_end));
@@ -68,6 +75,7 @@ impl Conn {
                 (&raw mut (*slot).max_win).write(new.max_win);
                 (&raw mut (*slot).max_ack).write(new.max_ack);
                 (&raw mut (*slot).scale).write(new.scale);
+                (&raw mut (*slot).ingress).write(new.ingress);
             }
             let from = offset_of!(Tracking, state);
             core::ptr::copy_nonoverlapping(
@@ -108,6 +116,40 @@ impl Conn {
         };
         let unacknowledged = flags & tcp::flag::DATA_UNACKNOWLEDGED != 0;
         soft::of_tcp(state, retrans, max_retrans, unacknowledged)
+    }
+
+    /// What is remembered for probing, without a lock.
+    #[inline]
+    pub(crate) fn probing(&self) -> Notes {
+        // SAFETY: Same layout; bytes that are written whole.
+        unsafe { read_once(&raw const (*self.tcp()).probing) }
+    }
+
+    /// Where the segments of a side come in, without a lock.
+    #[inline]
+    pub(crate) fn tcp_ingress(&self, side: Dir) -> u16 {
+        // SAFETY: Same layout.
+        unsafe { read_once(&raw const (*self.tcp()).seen[side.index()].ingress) }
+    }
+
+    fn stamps_at(&self) -> *mut Stamps {
+        // SAFETY: Entries and templates have room for them behind what C knows, see `slab::SIZE`.
+        unsafe { self.as_ptr().add(1).cast() }
+    }
+
+    /// The timestamps that the sides of a TCP connection sent last, as far as `probing` says that
+    /// they did. CONTEXT: as for [`Conn::load_tcp`].
+    #[inline]
+    pub(crate) fn stamps(&self) -> Stamps {
+        // SAFETY: Ours; every bit pattern is a value.
+        unsafe { self.stamps_at().read() }
+    }
+
+    /// Stores them. CONTEXT: as for [`Conn::load_tcp`].
+    #[inline]
+    pub(crate) fn set_stamps(&self, stamps: Stamps) {
+        // SAFETY: Ours.
+        unsafe { self.stamps_at().write(stamps) };
     }
 
     #[inline(always)]

@@ -12,6 +12,7 @@
 //! * [`occupancy`]: how full a table is, and what rules ask about it.
 //! * [`soft`]: when an idle connection may go; [`adaptive`]: timeouts that shrink as a table fills.
 //! * [`tally`]: what is counted of all this, and by which names; [`top`]: who has the most.
+//! * [`probe`]: asking the ends of an idle connection whether they are still there.
 //! * [`expect`], [`helper`]: what is announced by whom, and what may exist side by side.
 //! * [`seqadj`]: sequence numbers after a translation changed the length of a payload.
 
@@ -24,6 +25,7 @@ pub mod expect;
 pub mod helper;
 pub mod occupancy;
 pub mod pace;
+pub mod probe;
 pub mod ring;
 pub mod seqadj;
 pub mod size;

@@ -15,6 +15,7 @@ use core::fmt;
 
 use super::super::num::Dir;
 use super::super::num::Seq;
+use super::super::policy::probe::Notes;
 use super::super::wire::tcp::Flags;
 use super::super::wire::tcp::Kind;
 use super::super::wire::tcp::Segment;
@@ -68,6 +69,9 @@ pub struct Sender {
     pub scale: u8,
     /// See [`flag`].
     pub flags: u8,
+    /// The number of the device by which its last segment came in, for probing, or zero. C has
+    /// nothing there.
+    pub ingress: u16,
 }
 
 impl Sender {
@@ -80,7 +84,7 @@ impl Sender {
     }
 }
 
-/// What is known about a connection. Same layout as `struct ip_ct_tcp`.
+/// What is known about a connection. Same layout as `struct ip_ct_tcp`, and a word behind it.
 ///
 /// Others write into it (flow tables, ctnetlink, synproxy), so any content is legal: each byte
 /// that stands for something is checked when it is used.
@@ -109,6 +113,8 @@ pub struct Tracking {
     pub last_wscale: u8,
     /// What else that SYN offered, see [`flag`].
     pub last_flags: u8,
+    /// For probing. C has nothing there.
+    pub probing: Notes,
 }
 
 impl Tracking {
@@ -118,7 +124,7 @@ impl Tracking {
     }
 
     #[inline]
-    fn set_last_dir(&mut self, dir: Dir) {
+    pub(in super::super) fn set_last_dir(&mut self, dir: Dir) {
         self.last_dir = match dir {
             Dir::Original => 0,
             Dir::Reply => 1,
@@ -136,8 +142,9 @@ impl Tracking {
         self.set_last_dir(dir);
     }
 
+    /// What is known of the side that sends in direction `dir`.
     #[inline]
-    fn side(&self, dir: Dir) -> &Sender {
+    pub fn side(&self, dir: Dir) -> &Sender {
         let [original, reply] = &self.seen;
         match dir {
             Dir::Original => original,
@@ -145,8 +152,9 @@ impl Tracking {
         }
     }
 
+    /// As [`Tracking::side`], to change it.
     #[inline]
-    fn side_mut(&mut self, dir: Dir) -> &mut Sender {
+    pub fn side_mut(&mut self, dir: Dir) -> &mut Sender {
         let [original, reply] = &mut self.seen;
         match dir {
             Dir::Original => original,
@@ -987,6 +995,7 @@ mod tests {
                     max_ack: Seq(0),
                     scale: 0,
                     flags: 0,
+                    ingress: 0,
                 }; 2],
                 state: 0,
                 last_dir: 0,
@@ -998,6 +1007,7 @@ mod tests {
                 last_win: 0,
                 last_wscale: 0,
                 last_flags: 0,
+                probing: Notes::NONE,
             },
             entry: Entry {
                 seen_reply: false,
@@ -1138,7 +1148,6 @@ mod tests {
         assert_eq!(offset_of!(Sender, max_ack), 12);
         assert_eq!(offset_of!(Sender, scale), 16);
         assert_eq!(offset_of!(Sender, flags), 17);
-        assert_eq!(size_of::<Tracking>(), 60);
         assert_eq!(offset_of!(Tracking, state), 40);
         assert_eq!(offset_of!(Tracking, last_dir), 41);
         assert_eq!(offset_of!(Tracking, retrans), 42);
@@ -1149,6 +1158,10 @@ mod tests {
         assert_eq!(offset_of!(Tracking, last_win), 56);
         assert_eq!(offset_of!(Tracking, last_wscale), 58);
         assert_eq!(offset_of!(Tracking, last_flags), 59);
+        // Where C has nothing.
+        assert_eq!(offset_of!(Sender, ingress), 18);
+        assert_eq!(offset_of!(Tracking, probing), 60);
+        assert_eq!(size_of::<Tracking>(), 64);
     }
 
     #[test]

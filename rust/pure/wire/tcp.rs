@@ -175,6 +175,17 @@ pub struct Offer {
     pub sack_permitted: bool,
 }
 
+/// What else the options say that others than the sender can repeat, or cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// Nothing.
+    None,
+    /// A timestamp of this value (RFC 7323, section 3.2).
+    At(u32),
+    /// A signature (RFC 2385 or 5925): only the sender can make such a segment.
+    Signed,
+}
+
 /// The options of a segment: the bytes between the fixed header and the payload.
 ///
 /// Empty if there are none or if they could not be read.
@@ -225,6 +236,33 @@ impl<'a> Options<'a> {
         self.highest_sack_of(ack)
     }
 
+    /// The timestamp, or that there is a signature.
+    #[inline]
+    pub fn stamp(self) -> Stamp {
+        if self.0.is_empty() {
+            return Stamp::None;
+        }
+        if self.is_timestamp_only() {
+            let value = self.0.get(Self::TIMESTAMP_ONLY.len()..).and_then(be32);
+            return value.map_or(Stamp::None, Stamp::At);
+        }
+        self.stamp_among()
+    }
+
+    fn stamp_among(self) -> Stamp {
+        let mut stamp = Stamp::None;
+        for (kind, body) in self.iter() {
+            match kind {
+                TIMESTAMP if body.len() == 8 => {
+                    stamp = be32(body).map_or(stamp, Stamp::At);
+                }
+                MD5_SIGNATURE | AUTHENTICATION => return Stamp::Signed,
+                _ => {}
+            }
+        }
+        stamp
+    }
+
     #[inline]
     fn is_timestamp_only(self) -> bool {
         self.0.len() == Self::TIMESTAMP_ONLY_LEN && self.0.starts_with(Self::TIMESTAMP_ONLY)
@@ -260,6 +298,9 @@ const NOP: u8 = 1;
 const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
+const TIMESTAMP: u8 = 8;
+const MD5_SIGNATURE: u8 = 19;
+const AUTHENTICATION: u8 = 29;
 
 /// The options with a body, as kind and body, up to the end marker or the first malformed one.
 struct OptionIter<'a>(&'a [u8]);

@@ -24,6 +24,7 @@ use rconntrack_pure::l4::tcp::Tracking;
 use rconntrack_pure::l4::tcp::Verdict;
 use rconntrack_pure::num::Dir;
 use rconntrack_pure::num::Seq;
+use rconntrack_pure::policy::probe::Notes;
 use rconntrack_pure::wire::tcp::parse;
 use rconntrack_pure::wire::tcp::Flags;
 use rconntrack_pure::wire::tcp::Kind;
@@ -137,6 +138,7 @@ prop_compose! {
         max_ack in numbers(),
         scale in prop_oneof![0u8..15, any::<u8>()],
         flags in any::<u8>(),
+        ingress in any::<u16>(),
     ) -> Sender {
         Sender {
             end: Seq(end),
@@ -145,6 +147,7 @@ prop_compose! {
             max_ack: Seq(max_ack),
             scale,
             flags,
+            ingress,
         }
     }
 }
@@ -173,6 +176,7 @@ prop_compose! {
             last_win,
             last_wscale,
             last_flags,
+            probing: Notes::NONE,
         }
     }
 }
