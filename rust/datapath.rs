@@ -34,6 +34,7 @@ use crate::engine::helper;
 use crate::engine::l4;
 use crate::engine::l4::Opinion;
 use crate::engine::labels;
+use crate::engine::probe;
 use crate::engine::seqadj;
 use crate::engine::synproxy;
 use crate::engine::table;
@@ -248,6 +249,9 @@ pub(crate) fn leave(skb: &Skb, state: HookState<'_>) -> Verdict {
     };
     if state.is_vrf_postrouting() {
         return Verdict::ACCEPT;
+    }
+    if probe::is_on(conn.net()) {
+        probe::left(conn, skb, info);
     }
     let adjust = conn.has(Status::SEQ_ADJUST) && !skb.is_loopback();
     let helped = helper::has_ext(conn);

@@ -20,6 +20,7 @@ pub(crate) mod l4;
 pub(crate) mod labels;
 pub(crate) mod ovs;
 pub(crate) mod pressure;
+pub(crate) mod probe;
 pub(crate) mod reclaim;
 pub(crate) mod seqadj;
 pub(crate) mod survey;

@@ -48,4 +48,5 @@ pub(crate) mod trackers;
 pub(crate) mod verdict;
 pub(crate) mod warn;
 pub(crate) mod work;
+pub(crate) mod xmit;
 pub(crate) mod zone;

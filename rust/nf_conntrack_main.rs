@@ -29,6 +29,7 @@ mod datapath;
 
 use engine::gc;
 use engine::helper;
+use engine::probe;
 use engine::reclaim;
 use engine::table;
 use linux::expect::ExpectTable;
@@ -53,6 +54,7 @@ struct Conntrack {
     hook: abi::core::Hook,
     worker: gc::Worker,
     reclaimer: reclaim::Worker,
+    prober: probe::Worker,
     helpers: HelperTable,
     expectations: ExpectTable,
     table: table::Owner,
@@ -69,6 +71,7 @@ impl kernel::InPlaceModule for Conntrack {
             helpers: helper::init()?,
             worker: gc::Worker::start(),
             reclaimer: reclaim::Worker::start(),
+            prober: probe::Worker::start(),
             hook: abi::core::Hook::set(),
             registered <- ctl::Registered::new(module),
         })
@@ -79,7 +82,8 @@ impl kernel::InPlaceModule for Conntrack {
 impl PinnedDrop for Conntrack {
     fn drop(self: Pin<&mut Self>) {
         gc::Worker::wind_down();
-        // It looks into namespaces, whose areas are about to go.
+        // They look into namespaces, whose areas are about to go.
         reclaim::Worker::wind_down();
+        probe::Worker::wind_down();
     }
 }

@@ -27,6 +27,7 @@ use crate::ctl::procfs;
 use crate::ctl::sysctl;
 use crate::engine::events;
 use crate::engine::gre_keymap;
+use crate::engine::probe;
 use crate::engine::reclaim;
 use crate::engine::table;
 use crate::linux::net::Net;
@@ -120,6 +121,7 @@ impl<'a> State<'a> {
         gre_keymap::init_net(net);
         let state = State(net);
         reclaim::enter(net)?;
+        probe::enter(net)?;
         Ok(state)
     }
 
@@ -137,6 +139,9 @@ impl Drop for State<'_> {
 
 /// Ends the state of namespaces that no packet can reach any more. CONTEXT: sleepable.
 fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
+    for net in nets.clone() {
+        probe::leave(net);
+    }
     // Packets that are on their way have passed the hooks, which are gone.
     // SAFETY: Sleepable, no read-side section is open.
     unsafe { bindings::synchronize_rcu_expedited() };

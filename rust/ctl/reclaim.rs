@@ -94,8 +94,9 @@ fn print_tallies(net: &Net, out: &mut Writer) -> Result {
 
 fn print_evictions(net: &Net, out: &mut Writer) -> Result {
     for reason in Reason::ALL {
-        // What is alive never goes.
-        for class in Class::ALL.into_iter().filter(|class| class.may_go()) {
+        // What is active never goes, unless nobody is at an end any more.
+        let goes = |class: &Class| class.may_go() || *reason == Reason::Probe;
+        for class in Class::ALL.into_iter().filter(goes) {
             let value = counted(net, reason.place(class));
             let (reason, class) = (text(reason.name()), text(class.name()));
             writeln!(out, "evicted.{reason}.{class} {value}")?;

@@ -21,6 +21,7 @@ use kernel::prelude::*;
 use crate::bindings;
 use crate::ctl::params;
 use crate::engine::labels;
+use crate::engine::probe;
 use crate::engine::table;
 use crate::linux::hooks;
 use crate::linux::net::Net;
@@ -32,6 +33,7 @@ use crate::linux::sysctl::Registration;
 use crate::linux::sysctl::Row;
 use crate::linux::sysctl::Variable;
 use crate::linux::sysctl::Watch;
+use crate::linux::sysctl::WatchNumber;
 use crate::linux::time::HZ;
 use crate::pure::policy::timeout;
 use crate::pure::policy::timeout::Seconds;
@@ -85,6 +87,12 @@ static MOST: c_int = c_int::MAX;
 static PERCENT: c_int = 1000;
 static NONE: c_int = -1;
 static LAST_LABEL: c_int = labels::LAST_FIRST;
+static FULL: c_int = 100;
+/// As many seconds as ticks fit into 31 bits for, at up to 1000 a second.
+static LONGEST: c_int = 2_147_483;
+/// The bounds of the options of a socket (`TCP_KEEPINTVL`, `TCP_KEEPCNT`).
+static KEEPALIVE_INTERVAL: c_int = 32_767;
+static KEEPALIVE_COUNT: c_int = 127;
 
 /// A limit of all namespaces: at least one.
 const fn limit(name: &'static CStr, word: fn() -> *mut c_void) -> Knob {
@@ -206,6 +214,23 @@ const fn own_label(name: &'static CStr, word: usize) -> Knob {
         format: Format::Between(&NONE, &LAST_LABEL),
         word: Word::Ours(word),
         first: First::Number(-1),
+        mode: ROOT_WRITES,
+    }
+}
+
+/// A number of the prober's, between bounds.
+const fn probing(
+    name: &'static CStr,
+    word: usize,
+    least: &'static c_int,
+    most: &'static c_int,
+    first: c_int,
+) -> Knob {
+    Knob {
+        name,
+        format: Format::WatchedBetween(Some(sysctl::watched_number::<Prober>), least, most),
+        word: Word::Ours(word),
+        first: First::Number(first),
         mode: ROOT_WRITES,
     }
 }
@@ -393,6 +418,28 @@ knobs! {
     /// ``nf_conntrack_tcp_timeout_max_retrans`` is the connection's timeout.
     nf_conntrack_tcp_max_retrans = number(word!(nf_ct_proto.tcp.tcp_max_retrans), 3);
 
+    /// The filling, in percent of ``nf_conntrack_max``, below which no idle TCP connection begins to
+    /// be probed.
+    nf_conntrack_tcp_probe_above =
+        probing(offset_of!(Own, probe_above), &ZERO, &FULL, 0);
+
+    /// Seconds between two probes of an idle TCP connection, and between two walks in search of such.
+    nf_conntrack_tcp_probe_interval =
+        probing(offset_of!(Own, probe_interval), &ONE, &KEEPALIVE_INTERVAL, 75);
+
+    /// Probes without an answer after which an end of a TCP connection is gone, and the connection
+    /// ends.
+    nf_conntrack_tcp_probe_probes =
+        probing(offset_of!(Own, probe_probes), &ONE, &KEEPALIVE_COUNT, 9);
+
+    /// The most probes a second.
+    nf_conntrack_tcp_probe_rate = probing(offset_of!(Own, probe_rate), &ONE, &MOST, 100);
+
+    /// Seconds for which an established TCP connection has been idle when its two ends are asked,
+    /// by a keepalive, whether they are still there. 0 turns probing off. See
+    /// ``Documentation/probing.rst``.
+    nf_conntrack_tcp_probe_time = probing(offset_of!(Own, probe_time), &ZERO, &LONGEST, 0);
+
     /// For how long a TCP connection in state CLOSE_WAIT may be idle and still count as alive when
     /// the table is full, as one does that goes on in one direction. A peer that sends its FIN
     /// again and again keeps it alive, too. 0 for not at all: it can be evicted at once.
@@ -511,6 +558,15 @@ impl Watch for LogInvalid {
         if protocol != 0 && !hooks::has_logger() {
             hooks::request_module(c"nf_log_syslog");
         }
+    }
+}
+
+/// The prober wants to know what it is to do.
+struct Prober;
+
+impl WatchNumber for Prober {
+    fn written() {
+        probe::changed();
     }
 }
 

@@ -17,3 +17,4 @@
 #include "nf_conn.c"
 #include "ovs.c"
 #include "skb.c"
+#include "xmit.c"

@@ -183,6 +183,16 @@ own! {
     full_policy: u8;
     /// The first of the labels that tell how full the table was; negative is none.
     occupancy_label: i32;
+    /// Seconds after which an idle TCP connection is probed; zero is never.
+    probe_time: u32;
+    /// Seconds between two probes.
+    probe_interval: u32;
+    /// Probes without an answer after which an end is gone.
+    probe_probes: u32;
+    /// Percent of the limit from which on probing begins.
+    probe_above: u32;
+    /// Probes a second.
+    probe_rate: u32;
 }
 
 macro_rules! soft {

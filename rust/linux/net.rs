@@ -14,6 +14,7 @@ use kernel::types::Opaque;
 
 use crate::bindings;
 use crate::linux::once::read_once;
+use crate::linux::once::write_once;
 use crate::linux::queues::Slot;
 use crate::linux::tallies::Tallies;
 use crate::pure::l4::tcp;
@@ -133,6 +134,18 @@ pub(crate) struct Own {
     pub(crate) occupancy_label: i32,
     /// What becomes of packets whose connection finds no place.
     pub(crate) full_policy: u8,
+    /// Seconds after which an idle TCP connection is probed; zero is never.
+    pub(crate) probe_time: u32,
+    /// Seconds between two probes.
+    pub(crate) probe_interval: u32,
+    /// Probes without an answer after which an end is gone.
+    pub(crate) probe_probes: u32,
+    /// Percent of the limit from which on probing begins.
+    pub(crate) probe_above: u32,
+    /// Probes a second.
+    pub(crate) probe_rate: u32,
+    /// Whether segments are noted for probing. No knob: the prober's.
+    pub(crate) probing: bool,
 }
 
 // SAFETY: Shared like its namespace; fields are atomic, or have a lock named at the accessor.
@@ -175,5 +188,20 @@ impl Private {
     pub(crate) fn expectations(&self) -> u32 {
         // SAFETY: Valid by the type.
         unsafe { read_once(&raw const (*self.as_ptr()).expect_count) }
+    }
+}
+
+impl Net {
+    /// Whether segments are noted for probing.
+    #[inline]
+    pub(crate) fn is_probing(&self) -> bool {
+        // SAFETY: A byte that is written whole.
+        unsafe { read_once(&raw const (*self.private().own()).probing) }
+    }
+
+    /// Sets it.
+    pub(crate) fn set_probing(&self, on: bool) {
+        // SAFETY: A byte of the namespace.
+        unsafe { write_once(&raw mut (*self.private().own()).probing, on) };
     }
 }

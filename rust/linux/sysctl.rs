@@ -39,6 +39,8 @@ pub(crate) enum Format {
     Variable(bindings::proc_handler),
     /// A byte with something to do after it was set.
     Watched(bindings::proc_handler),
+    /// As [`Format::Between`], with something to do after it was set.
+    WatchedBetween(bindings::proc_handler, &'static c_int, &'static c_int),
 }
 
 static ZERO: c_int = 0;
@@ -53,7 +55,9 @@ impl Format {
             Format::Byte | Format::ByteUpTo(_) => Some(bindings::proc_dou8vec_minmax),
             Format::Seconds => Some(bindings::proc_dointvec_jiffies),
             Format::Span => Some(span),
-            Format::Variable(handler) | Format::Watched(handler) => handler,
+            Format::Variable(handler)
+            | Format::Watched(handler)
+            | Format::WatchedBetween(handler, ..) => handler,
         }
     }
 
@@ -66,7 +70,9 @@ impl Format {
 
     fn bounds(self) -> Option<(&'static c_int, &'static c_int)> {
         match self {
-            Format::Between(least, most) => Some((least, most)),
+            Format::Between(least, most) | Format::WatchedBetween(_, least, most) => {
+                Some((least, most))
+            }
             Format::ByteUpTo(most) => Some((&ZERO, most)),
             _ => None,
         }
@@ -228,4 +234,30 @@ pub(crate) unsafe extern "C" fn watched<W: Watch>(
         }
         done
     }
+}
+
+/// What is to be done after a number was set, behind [`Format::WatchedBetween`].
+pub(crate) trait WatchNumber {
+    /// It was set.
+    fn written();
+}
+
+/// The handler of a number with a [`WatchNumber`].
+///
+/// # Safety
+///
+/// Called by the kernel for a row of [`Format::WatchedBetween`].
+pub(crate) unsafe extern "C" fn watched_number<W: WatchNumber>(
+    row: *const Row,
+    write: c_int,
+    buffer: *mut c_void,
+    len: *mut usize,
+    pos: *mut bindings::loff_t,
+) -> c_int {
+    // SAFETY: By this function's contract; the row's word is a number, and so are its bounds.
+    let done = unsafe { bindings::proc_dointvec_minmax(row, write, buffer, len, pos) };
+    if done >= 0 && write != 0 {
+        W::written();
+    }
+    done
 }

@@ -88,7 +88,6 @@ pub(crate) fn full(
 
 /// A step of asking a connection's ends whether they are still there; `number` counts probes.
 #[inline]
-#[allow(dead_code)] // Until there are probes.
 pub(crate) fn probe(conn: &Conn, step: &'static CStr, number: u32) {
     trace!(
         __tracepoint_nf_ct_probe,

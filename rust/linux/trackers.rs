@@ -21,9 +21,9 @@ use crate::pure::l4::tcp::Sender;
 use crate::pure::l4::tcp::Tracking;
 use crate::pure::num::Dir;
 use crate::pure::num::Jiffies;
-use crate::pure::policy::soft;
 use crate::pure::policy::probe::Notes;
 use crate::pure::policy::probe::Stamps;
+use crate::pure::policy::soft;
 
 const _: () = {
     // What is ours lies where C has nothing.

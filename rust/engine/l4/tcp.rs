@@ -8,6 +8,7 @@ use crate::engine::events;
 use crate::engine::events::Event;
 use crate::engine::l4;
 use crate::engine::l4::Opinion;
+use crate::engine::probe;
 use crate::engine::reclaim;
 use crate::engine::seqadj;
 use crate::engine::synproxy;
@@ -66,8 +67,10 @@ pub(crate) fn packet(
             }
         }
     }
-    let step = advance(conn, net, &segment, info);
-    apply(conn, skb, info, state, step)
+    let (step, answer) = advance(conn, net, skb, &segment, info, state);
+    // Who only answers a probe does not use the connection.
+    let bytes = if answer { 0 } else { skb.len() };
+    apply(conn, skb, bytes, info, state, step)
 }
 
 /// Parses and checks a segment, in mainline's order: whole, checksum, flags.
@@ -89,9 +92,17 @@ fn check<'a>(
     Ok(segment)
 }
 
-/// Moves the tracker's state on, under the entry's lock.
+/// Moves the tracker's state on, under the entry's lock. Also whether the segment is the answer to a
+/// probe and nothing else.
 #[inline]
-fn advance(conn: &Conn, net: &Net, segment: &Segment<'_>, info: CtInfo) -> Step {
+fn advance(
+    conn: &Conn,
+    net: &Net,
+    skb: &Skb,
+    segment: &Segment<'_>,
+    info: CtInfo,
+    state: HookState<'_>,
+) -> (Step, bool) {
     let dir = info.dir();
     let limits = l4::limits(conn, Net::tcp_limits);
     // Sequence adjustment changes under the lock, too.
@@ -116,7 +127,13 @@ fn advance(conn: &Conn, net: &Net, segment: &Segment<'_>, info: CtInfo) -> Step 
     };
     let before = conn.load_tcp();
     let mut after = before;
+    let probed = probe::is_on(net);
+    if probed {
+        probe::expect(&mut after, dir, segment);
+    }
     let step = tcp::step(&mut after, dir, segment, &env);
+    let answer =
+        probed && probe::judged(conn, &mut after, &before, skb, segment, &step, (dir, state));
     conn.store_tcp(&before, &after);
     if let Verdict::Invalid {
         shorten: Some(ticks),
@@ -124,12 +141,19 @@ fn advance(conn: &Conn, net: &Net, segment: &Segment<'_>, info: CtInfo) -> Step 
     {
         conn.set_timeout(time::now().plus(ticks).0);
     }
-    step
+    (step, answer)
 }
 
 /// What follows from a step, after the lock.
 #[inline]
-fn apply(conn: &Conn, skb: &Skb, info: CtInfo, state: HookState<'_>, step: Step) -> Opinion {
+fn apply(
+    conn: &Conn,
+    skb: &Skb,
+    bytes: u32,
+    info: CtInfo,
+    state: HookState<'_>,
+    step: Step,
+) -> Opinion {
     if step.protoinfo {
         events::cache(conn, Event::Protoinfo);
         reclaim::moved_on(conn);
@@ -143,7 +167,7 @@ fn apply(conn: &Conn, skb: &Skb, info: CtInfo, state: HookState<'_>, step: Step)
     }
     match step.verdict {
         Verdict::Refresh(ticks) => {
-            l4::refresh(conn, info, ticks, skb.len());
+            l4::refresh(conn, info, ticks, bytes);
             Opinion::Accept
         }
         Verdict::Pass => Opinion::Accept,

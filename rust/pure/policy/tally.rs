@@ -83,6 +83,8 @@ named! {
         ProbesReset = c"probes_reset",
         /// Connections that were given up after their last probe.
         ProbesGivenUp = c"probes_given_up",
+        /// Connections of which nothing was learned, because no probe left this machine.
+        ProbesBlocked = c"probes_blocked",
     }
 }
 

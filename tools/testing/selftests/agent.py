@@ -8,9 +8,10 @@ A test starts one agent and writes commands; each is answered by one line, `ok
   tcp-listen NAME NS ADDR PORT        tcp-connect NAME NS ADDR PORT [sport=N] [src=A]
   accept NAME LISTENER                udp NAME NS ADDR PORT
   udp-to NAME ADDR PORT DATA          send NAME DATA      recv NAME
-  close NAME    reset NAME            ping NS ADDR [ID]
+  close NAME    reset NAME    shut NAME    ping NS ADDR [ID]
   inject NS DEV MAC PROTO key=value...
-  exchange CLIENT SERVER BYTES        scan NS ADDR FIRST LAST
+  exchange CLIENT SERVER BYTES        exact CLIENT SERVER BYTES
+  scan NS ADDR FIRST LAST
   inject-many NS DEV MAC COUNT [FIRST]
   look NS [PROTO]
   queue NAME NS NUMBER    queue-get NAME    queue-let NAME [drop]    queue-close NAME
@@ -121,6 +122,28 @@ def exchange(client, server, count):
                     pass
             left -= len(sockets[into].recv(262144)) if left else 0
         sockets[out].settimeout(WAIT)
+
+
+def exact(client, server, count):
+    """BYTES that nobody can guess from CLIENT to SERVER, and others back: each arrives in its place."""
+    for out, into in ((client, server), (server, client)):
+        data = os.urandom(int(count))
+        pending, got = memoryview(data), bytearray()
+        sockets[out].setblocking(False)
+        while len(got) < len(data):
+            if pending:
+                try:
+                    pending = pending[sockets[out].send(pending[:65536]):]
+                except BlockingIOError:
+                    pass
+            got += sockets[into].recv(262144)
+        sockets[out].settimeout(WAIT)
+        if bytes(got) != data:
+            raise ValueError("the data differ")
+
+
+def shut(name):
+    sockets[name].shutdown(socket.SHUT_WR)
 
 
 def close(name):
@@ -314,7 +337,8 @@ def inject_many(ns, dev, mac, count, first="1"):
 
 COMMANDS = {
     "tcp-listen": tcp_listen, "tcp-connect": tcp_connect, "accept": accept, "udp": udp, "udp-to": udp_to,
-    "send": send, "send-quoted": send_quoted, "recv": recv, "recv-quoted": recv_quoted, "exchange": exchange, "close": close, "reset": reset, "ping": ping,
+    "send": send, "send-quoted": send_quoted, "recv": recv, "recv-quoted": recv_quoted, "exchange": exchange,
+    "exact": exact, "shut": shut, "close": close, "reset": reset, "ping": ping,
     "inject": inject, "scan": scan, "look": look,
     "queue": queue, "queue-get": queue_get, "queue-let": queue_let, "queue-close": queue_close, "inject-many": inject_many,
 }

@@ -56,8 +56,8 @@ nf_conntrack_udp_timeout t 30
 nf_conntrack_udp_timeout_stream t 120
 '
 
-# What mainline does not have: Documentation/reclaim.rst.
-own='_soft_timeout_|_adaptive_(start|end)( |$)|_full_policy( |$)|_occupancy_label( |$)'
+# What mainline does not have: Documentation/reclaim.rst, probing.rst.
+own='_soft_timeout_|_adaptive_(start|end)( |$)|_full_policy( |$)|_occupancy_label( |$)|_tcp_probe_'
 
 py "$R" list | grep -vE "$own" >"$tmp/child"
 init list | grep -vE "$own" >"$tmp/init"
