@@ -4,6 +4,8 @@
 #   make KERNEL=uml-smp        ... for another kernel of the test bed
 #   make KDIR=TREE [ARCH=um]   ... against any prepared kernel tree
 #   make RECLAIM=n             ... without reclaim, to be compared with
+#   make samples               the sample modules, for the same kernel
+#   make exports [KDIR=TREE]   which symbols another 7.x kernel has added or dropped
 #   make install, uninstall    into updates/ of a kernel's modules, and out again; with
 #                              the plugin for iptables, and ctpolicy and man pages below PREFIX
 #   make package               Debian packages in build/package: dkms, and for the test bed's kernel
@@ -25,7 +27,7 @@ override clone := $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
 override testbed := $(clone)/tools/testbed
 override kos := nf_conntrack.ko xt_cttable.ko
 
-.PHONY: all module setup install uninstall package demo check bench compare floodlab docs clean
+.PHONY: all module samples exports setup install uninstall package demo check bench compare floodlab docs clean
 all: module
 
 # --- build
@@ -38,6 +40,7 @@ module:
 	@mkdir -p "$(BUILD)"
 	$(MAKE) -C "$(KDIR)" M="$(clone)" MO="$(BUILD)" $(kos)
 	@$(clone)/tools/xtables/build "$(BUILD)"
+	@$(clone)/tools/btf "$(KDIR)" "$(BUILD)/nf_conntrack.ko"
 	@echo "$(BUILD)/nf_conntrack.ko"
 else
 BUILD ?= $(clone)/build/$(KERNEL)$(suffix)
@@ -50,8 +53,29 @@ module:
 	@+tree=$$($(testbed)/tree $(KERNEL)) && \
 	flock "$(BUILD)" $(testbed)/exec sh -c '"$$0"/tools/probe --tree "$$1" && "$$0"/tools/xtables/build "$$2" && shift 2 && exec make "$$@"' \
 		"$(clone)" "$$tree" "$(BUILD)" --no-print-directory -C "$$tree" $(kernel-flags-$(KERNEL)) \
-		M="$(clone)" MO="$(BUILD)" $(if $(CLIPPY),CLIPPY=$(CLIPPY)) $(kos)
+		M="$(clone)" MO="$(BUILD)" $(if $(CLIPPY),CLIPPY=$(CLIPPY)) $(kos) && \
+	$(testbed)/exec $(clone)/tools/btf "$$tree" "$(BUILD)/nf_conntrack.ko" "$$tree/../vmlinuz"
 	@echo "$(BUILD)/nf_conntrack.ko"
+endif
+
+# Each sample in a folder of its own, with the module's bindings.
+sample = mkdir -p "$(BUILD)/samples/$(1)" && \
+	$(2) $(MAKE) --no-print-directory -C $(3) M="$(clone)/samples/$(1)" MO="$(BUILD)/samples/$(1)" \
+		RCONNTRACK_BINDINGS="$(BUILD)/rust/bindings/bindings_generated.rs" $(4) modules && \
+	echo "$(BUILD)/samples/$(1)/$(1).ko"
+
+samples: module
+ifdef KDIR
+	@+$(call sample,ct_watch,,"$(KDIR)")
+else
+	@+tree=$$($(testbed)/tree $(KERNEL)) && $(call sample,ct_watch,$(testbed)/exec,"$$tree",$(kernel-flags-$(KERNEL)))
+endif
+
+exports:
+ifdef KDIR
+	@$(clone)/tools/testing/exports "$(KDIR)"
+else
+	@$(testbed)/exec $(clone)/tools/testing/exports "$$($(testbed)/tree $(KERNEL))"
 endif
 
 setup:
