@@ -17,6 +17,8 @@ macro_rules! as_in_header {
 }
 use as_in_header;
 
+#[cfg(CONFIG_DEBUG_INFO_BTF_MODULES = "y")]
+mod bpf;
 pub(crate) mod core;
 mod ecache;
 mod expect;

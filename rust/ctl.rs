@@ -27,6 +27,8 @@ use crate::linux::pernet;
 /// All registrations of the module, in the order of teardown.
 #[pin_data]
 pub(crate) struct Registered {
+    #[cfg(CONFIG_DEBUG_INFO_BTF_MODULES = "y")]
+    programs: crate::linux::bpf::Functions,
     #[pin]
     namespaces: pernet::Registration<netns::Namespaces>,
     max: crate::linux::sysctl::Registration,
@@ -47,6 +49,8 @@ impl Registered {
             original_v6 <- sockopt::Registered::new(module),
             max: sysctl::register_max()?,
             namespaces <- pernet::Registration::new(),
+            #[cfg(CONFIG_DEBUG_INFO_BTF_MODULES = "y")]
+            programs: crate::linux::bpf::Functions::register()?,
         })
     }
 }

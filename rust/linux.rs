@@ -6,6 +6,8 @@
 //! that its type already guarantees, and decides nothing.
 
 pub(crate) mod acct;
+#[cfg(CONFIG_DEBUG_INFO_BTF_MODULES = "y")]
+pub(crate) mod bpf;
 pub(crate) mod conn;
 pub(crate) mod ecache;
 pub(crate) mod expect;

@@ -11,6 +11,17 @@
 #include <net/netns/generic.h>
 #include <net/netns/hash.h>
 
+/* A reference to the namespace that has this number in `net`, or NULL. */
+struct net *rct_net_by_id(const struct net *net, u32 id)
+{
+	return get_net_ns_by_id(net, id);
+}
+
+void rct_put_net(struct net *net)
+{
+	put_net(net);
+}
+
 void *rct_net_generic(const struct net *net, unsigned int id)
 {
 	return net_generic(net, id);

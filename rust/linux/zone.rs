@@ -33,6 +33,12 @@ impl Zone {
     /// The direction mask of a zone that counts both ways.
     pub(crate) const BOTH_WAYS: u8 = 3;
 
+    /// Zone `id`, part of the key of the directions in `dir`.
+    #[cfg(CONFIG_DEBUG_INFO_BTF_MODULES = "y")]
+    pub(crate) fn new(id: u16, dir: u8) -> Self {
+        Zone { id, flags: 0, dir }
+    }
+
     /// The zone at `raw`.
     ///
     /// # Safety

@@ -21,6 +21,7 @@ use super::tuple::Tuple;
 
 pub use super::tuple::Family;
 
+pub mod bpf;
 pub mod gre;
 pub mod icmp;
 pub mod ipv4;
