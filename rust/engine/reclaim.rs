@@ -55,6 +55,9 @@ use crate::pure::policy::ring::Hint;
 use crate::pure::policy::soft;
 use crate::pure::policy::tally::Reason;
 use crate::pure::policy::tally::Tally;
+use crate::pure::policy::tidy;
+use crate::pure::policy::tidy::Tidy;
+use crate::pure::status::Status;
 
 /// Hints that a packet looks at. More than one are needed only where hints have become stale, and
 /// each does so once.
@@ -101,6 +104,10 @@ pub(crate) struct Member {
     filling: Option<Filling>,
     /// The backlog had no place for all that there was.
     overflowed: bool,
+    /// When what is dead was taken last.
+    tidied: Jiffies32,
+    /// Ticks from then until it is looked for again.
+    until_tidied: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -161,6 +168,8 @@ pub(crate) fn enter(net: &Net) -> Result {
         filled: now,
         filling: None,
         overflowed: false,
+        tidied: now,
+        until_tidied: 0,
     };
     MEMBERS.lock().push(member, GFP_KERNEL)?;
     Ok(())
@@ -422,7 +431,7 @@ unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
     CALLED.store(false, Relaxed);
     let put_off = fill_backlogs(&mut members);
     sweep(&members);
-    expire_scaled(&members);
+    tidy_up(&mut members);
     drop(members);
     if short_of_memory || put_off {
         // Until then nobody need call.
@@ -469,32 +478,93 @@ fn sweep(members: &KVec<Member>) {
     }
 }
 
-/// Reaps what is over by scaled timeouts, where these are wanted and there are so many entries.
-fn expire_scaled(members: &KVec<Member>) {
-    let max = table::max();
-    let count_of = |net: &Net| net.private().entries().load(Relaxed).unsigned_abs();
-    for member in members.iter() {
+/// How full a namespace is, in the terms of what goes for that.
+struct Fill {
+    count: u32,
+    max: u32,
+    /// Somebody scales timeouts.
+    scales: bool,
+    tidy: Tidy,
+}
+
+impl Fill {
+    fn of(net: &Net) -> Self {
+        let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let max = table::max();
+        Fill {
+            count,
+            max,
+            scales: adaptive::is_due(count, max, net.adaptive(), net.policies_start()),
+            tidy: Tidy::new(count, max),
+        }
+    }
+
+    fn asks_for_nothing(&self) -> bool {
+        !self.scales && !self.tidy.is_due()
+    }
+
+    /// Why an entry goes, and as what. CONTEXT: a reference held, or its bucket locked.
+    fn reason(&self, conn: &Conn) -> Option<(Class, Reason)> {
+        let status = conn.status();
+        if status.any(Status::OFFLOAD | Status::DYING) {
+            return None;
+        }
+        let class = judge(conn);
+        let left = conn.remaining();
+        // Policies are read under RCU.
+        let _guard = rcu::read_lock();
+        let timeout = l4::timeout_now(conn, left);
+        let idle = soft::idle(timeout, left);
+        if self.tidy.takes(class, status, idle, timeout, HZ) {
+            return Some((class, Reason::Background));
+        }
+        if !self.scales || !soft::can_tell_idle(status) {
+            return None;
+        }
+        let span = l4::adaptive(conn);
+        Scale::new(self.count, self.max, span.start, span.end)
+            .is_over(idle, timeout)
+            .then_some((class, Reason::Scaled))
+    }
+}
+
+/// Takes what is dead, or over by scaled timeouts, where there are so many entries.
+fn tidy_up(members: &mut KVec<Member>) {
+    for member in members.iter_mut() {
         let net = member.net.get();
-        let mut count = count_of(net);
-        if !adaptive::is_due(count, max, net.adaptive(), net.policies_start()) {
+        let mut fill = Fill::of(net);
+        if fill.asks_for_nothing() {
+            member.until_tidied = 0;
             continue;
         }
-        let mut seen = 0u32;
-        table::iterate(Some(net), 0, false, |conn| {
-            // As the table empties, the rest gets more time.
+        let since = member.tidied.until(time::now()).unsigned_abs();
+        if since < member.until_tidied {
+            continue;
+        }
+        account::count(net, Tally::Reapings);
+        let (mut seen, mut taken) = (0u32, 0u32);
+        let pick = |conn: &Conn| {
             seen = seen.wrapping_add(1);
-            if seen % 256 == 0 {
-                count = count_of(net);
+            fill.reason(conn)?;
+            // As the table empties, less goes.
+            fill = Fill::of(net);
+            fill.reason(conn)
+        };
+        table::iterate_with(Some(net), pick, |conn, (class, reason)| {
+            taken = taken.wrapping_add(1);
+            // What is over did not go before its time.
+            if class == Class::Expired {
+                conn::reap(conn);
+            } else {
+                account::evict(conn, class, reason);
             }
-            if !soft::can_tell_idle(conn.status()) {
-                return false;
-            }
-            let left = conn.remaining();
-            let _guard = rcu::read_lock();
-            let span = l4::adaptive(conn);
-            let timeout = l4::timeout_now(conn, left);
-            Scale::new(count, max, span.start, span.end).is_over(soft::idle(timeout, left), timeout)
         });
+        member.tidied = time::now();
+        member.until_tidied = if Fill::of(net).scales {
+            HZ.div_ceil(2)
+        } else {
+            tidy::next_walk(member.until_tidied, seen, taken, HZ)
+        };
     }
 }
 

@@ -450,21 +450,37 @@ pub(crate) fn iterate(
     report: bool,
     mut pick: impl FnMut(&Conn) -> bool,
 ) {
+    let kill = |conn: &Conn, ()| {
+        conn::kill(conn, portid, report);
+    };
+    iterate_with(net, |conn| pick(conn).then_some(()), kill);
+}
+
+/// Calls `act`, without any lock, with each connection that `pick` chooses, and with why. CONTEXT:
+/// sleepable.
+///
+/// `pick` is called as by [`iterate`], but again for what shares a bucket with a chosen one.
+/// `act` takes the connection out of the table, or nobody has to choose it again.
+pub(crate) fn iterate_with<T>(
+    net: Option<&Net>,
+    mut pick: impl FnMut(&Conn) -> Option<T>,
+    mut act: impl FnMut(&Conn, T),
+) {
     let _walk = WALK.lock();
     let mut number = 0;
-    while let Some(conn) = next_picked(net, &mut number, &mut pick) {
-        conn::kill(&conn, portid, report);
+    while let Some((conn, why)) = next_picked(net, &mut number, &mut pick) {
+        act(&conn, why);
         drop(conn);
         warn::cond_resched();
     }
 }
 
 /// The next connection from bucket `number` on that `pick` chooses.
-fn next_picked(
+fn next_picked<T>(
     net: Option<&Net>,
     number: &mut u32,
-    pick: &mut impl FnMut(&Conn) -> bool,
-) -> Option<ARef<Conn>> {
+    pick: &mut impl FnMut(&Conn) -> Option<T>,
+) -> Option<(ARef<Conn>, T)> {
     loop {
         let guard = rcu::read_lock();
         // The mutex of the walk keeps the table.
@@ -484,8 +500,8 @@ fn next_picked(
                 if net.is_some_and(|net| net != conn.net()) {
                     continue;
                 }
-                if pick(conn) {
-                    return Some(conn.to_ref());
+                if let Some(why) = pick(conn) {
+                    return Some((conn.to_ref(), why));
                 }
             }
         }

@@ -10,6 +10,7 @@
 //! * [`class`]: what an entry is worth; [`evict`]: who may take whom, and from where; [`ring`]:
 //!   hints at those that may go.
 //! * [`occupancy`]: how full a table is, and what rules ask about it.
+//! * [`tidy`]: what goes before its place is needed.
 //! * [`soft`]: when an idle connection may go; [`adaptive`]: timeouts that shrink as a table fills.
 //! * [`tally`]: what is counted of all this, and by which names; [`top`]: who has the most.
 //! * [`probe`]: asking the ends of an idle connection whether they are still there.
@@ -31,5 +32,6 @@ pub mod seqadj;
 pub mod size;
 pub mod soft;
 pub mod tally;
+pub mod tidy;
 pub mod timeout;
 pub mod top;

@@ -5,8 +5,12 @@
 use kernel::prelude::*;
 
 use super::*;
+use crate::engine::account;
 use crate::engine::confirm;
+use crate::engine::survey::Survey;
 use crate::linux::gfp::Gfp;
+use crate::pure::policy::class::Class;
+use crate::pure::policy::tally::Reason;
 use crate::pure::status::Status;
 use crate::pure::tuple::proto;
 use crate::pure::tuple::Addr;
@@ -79,6 +83,25 @@ mod tests {
         assert_eq!(conn.references(), 1);
         drop(conn);
         assert_eq!(count(), before);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_surveyed_and_evicted_is_counted_once() -> Result {
+        let classes = || -> Result<u32> {
+            let mut survey = KBox::<Survey>::zeroed(GFP_KERNEL)?;
+            survey.take(Net::init());
+            Ok(survey.classes().map(|(_, count)| count).sum())
+        };
+        let place = Reason::Hint.place(Class::Unreplied);
+        let evicted = || Net::init().private().tallies().sum(place);
+        let (before, there) = (evicted(), classes()?);
+        let conn = insert(40, 1000)?;
+        assert_eq!(classes()?, there + 1);
+        assert!(account::evict(&conn, Class::Unreplied, Reason::Hint));
+        assert!(!account::evict(&conn, Class::Unreplied, Reason::Hint));
+        assert_eq!(evicted(), before + 1);
+        assert_eq!(classes()?, there);
         Ok(())
     }
 
