@@ -29,6 +29,8 @@ use crate::engine::confirm;
 use crate::engine::conn;
 use crate::engine::events;
 use crate::engine::expect;
+use crate::engine::fair;
+use crate::engine::fair::Origin;
 use crate::engine::gre_keymap;
 use crate::engine::helper;
 use crate::engine::l4;
@@ -52,6 +54,7 @@ use crate::linux::zone::Zone;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::num::Dir;
 use crate::pure::policy::evict::WhenFull;
+use crate::pure::policy::proof::Marks;
 use crate::pure::status::Bit;
 use crate::pure::status::Status;
 use crate::pure::tuple::Family;
@@ -214,7 +217,15 @@ fn open(
     let Some(reply) = tuple.invert() else {
         return Ok(None);
     };
-    let new = conn::alloc(net, zone, tuple, &reply, hash, Gfp::ATOMIC)?;
+    let origin = if state.is_local_out() {
+        Origin::Us
+    } else {
+        Origin::Outside
+    };
+    let new = conn::alloc(net, zone, tuple, &reply, hash, origin, Gfp::ATOMIC)?;
+    if origin == Origin::Us {
+        fair::mark(&new, Marks::OWN);
+    }
     synproxy::inherit(&new, template)?;
     if let Some(template) = template {
         timeout::inherit(&new, template, Gfp::ATOMIC);
@@ -270,6 +281,9 @@ pub(crate) fn leave(skb: &Skb, state: HookState<'_>) -> Verdict {
                 return Verdict::DROP;
             }
         }
+    }
+    if state.is_local_in() && !conn.is_confirmed() {
+        fair::mark(conn, Marks::TO_US);
     }
     confirm_and_tell(skb, state.rcu())
 }

@@ -8,11 +8,13 @@
 
 pub(crate) mod account;
 pub(crate) mod acct;
+pub(crate) mod cap;
 pub(crate) mod confirm;
 pub(crate) mod conn;
 pub(crate) mod events;
 pub(crate) mod expect;
 pub(crate) mod ext;
+pub(crate) mod fair;
 pub(crate) mod gc;
 pub(crate) mod gre_keymap;
 pub(crate) mod helper;

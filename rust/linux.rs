@@ -29,6 +29,7 @@ pub(crate) mod netlink;
 pub(crate) mod nulls;
 pub(crate) mod once;
 pub(crate) mod pernet;
+pub(crate) mod plan;
 pub(crate) mod prefetch;
 pub(crate) mod procfs;
 pub(crate) mod queues;

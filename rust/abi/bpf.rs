@@ -21,6 +21,7 @@ use crate::bindings::net;
 use crate::bindings::nf_conn;
 use crate::engine::confirm;
 use crate::engine::conn;
+use crate::engine::fair::Origin;
 use crate::engine::table;
 use crate::linux::conn::Conn;
 use crate::linux::gfp::Gfp;
@@ -238,8 +239,16 @@ pub(crate) unsafe extern "C" fn rct_bpf_alloc(
             Purpose::Make,
             |net, zone, request| {
                 let reply = request.tuple.invert().ok_or(EPROTO)?;
-                let new = conn::alloc(net, zone, &request.tuple, &reply, Hash(0), Gfp::ATOMIC)
-                    .map_err(|_| ENOMEM)?;
+                let new = conn::alloc(
+                    net,
+                    zone,
+                    &request.tuple,
+                    &reply,
+                    Hash(0),
+                    Origin::Made,
+                    Gfp::ATOMIC,
+                )
+                .map_err(|_| ENOMEM)?;
                 new.set_timeout(LIFE.saturating_mul(time::HZ));
                 NonNull::new(new.into_raw()).ok_or(ENOMEM)
             },

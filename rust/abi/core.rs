@@ -33,6 +33,7 @@ use crate::datapath::NoPlace;
 use crate::engine::acct;
 use crate::engine::confirm;
 use crate::engine::conn;
+use crate::engine::fair::Origin;
 use crate::engine::gre_keymap;
 use crate::engine::l4;
 use crate::engine::l4::tcp;
@@ -58,6 +59,7 @@ use crate::linux::warn;
 use crate::linux::zone::Zone;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::num::Dir;
+use crate::pure::policy::proof::Marks;
 use crate::pure::status::Bit;
 use crate::pure::status::Status;
 use crate::pure::tuple::proto;
@@ -361,7 +363,8 @@ pub(crate) unsafe extern "C" fn nf_conntrack_alloc(
             read_tuple(repl),
         )
     };
-    match conn::alloc(net, zone, &orig, &repl, Hash(0), Gfp(gfp)) {
+    let made = conn::alloc(net, zone, &orig, &repl, Hash(0), Origin::Made, Gfp(gfp));
+    match made {
         Ok(new) => new.into_raw(),
         Err(_) => no_memory(),
     }
@@ -552,6 +555,10 @@ pub(crate) unsafe extern "C" fn __nf_ct_change_status(ct: *mut nf_conn, on: c_ul
         let mask = Status::of(bit).0;
         if on & mask != 0 {
             conn.set_bit(bit);
+            if bit == Bit::Assured {
+                // Whoever asks for it vouches for it.
+                conn.add_marks(Marks::PROVEN);
+            }
         } else if off & mask != 0 {
             conn.clear_bit(bit);
         }

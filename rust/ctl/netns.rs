@@ -141,6 +141,7 @@ impl Drop for State<'_> {
 fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
     for net in nets.clone() {
         probe::leave(net);
+        reclaim::withdraw(net);
     }
     // Packets that are on their way have passed the hooks, which are gone.
     // SAFETY: Sleepable, no read-side section is open.

@@ -20,6 +20,7 @@ use kernel::prelude::*;
 
 use crate::bindings;
 use crate::ctl::params;
+use crate::engine::cap;
 use crate::engine::labels;
 use crate::engine::probe;
 use crate::engine::table;
@@ -93,6 +94,9 @@ static LONGEST: c_int = 2_147_483;
 /// The bounds of the options of a socket (`TCP_KEEPINTVL`, `TCP_KEEPCNT`).
 static KEEPALIVE_INTERVAL: c_int = 32_767;
 static KEEPALIVE_COUNT: c_int = 127;
+static WHOLE: c_int = 100;
+static BITS4: c_int = 32;
+static BITS6: c_int = 128;
 
 /// A limit of all namespaces: at least one.
 const fn limit(name: &'static CStr, word: fn() -> *mut c_void) -> Knob {
@@ -235,6 +239,47 @@ const fn probing(
     }
 }
 
+/// A limit of all namespaces that mainline does not have; zero is none.
+const fn own_limit(name: &'static CStr, word: fn() -> *mut c_void) -> Knob {
+    Knob {
+        format: Format::Between(&ZERO, &MOST),
+        ..limit(name, word)
+    }
+}
+
+/// Zero or one, which mainline does not have.
+const fn own_flag(name: &'static CStr, word: usize, first: u8) -> Knob {
+    Knob {
+        word: Word::Ours(word),
+        ..flag(name, 0, first)
+    }
+}
+
+const fn own_number(name: &'static CStr, most: &'static c_int, word: usize, first: c_int) -> Knob {
+    Knob {
+        name,
+        format: Format::Between(&ZERO, most),
+        word: Word::Ours(word),
+        first: First::Number(first),
+        mode: ROOT_WRITES,
+    }
+}
+
+/// Percent of the limit, up to all of it. Mainline does not have it.
+const fn own_share(name: &'static CStr, word: usize, first: c_int) -> Knob {
+    own_number(name, &WHOLE, word, first)
+}
+
+/// The length of an IPv4 prefix. Mainline does not have it.
+const fn own_prefix4(name: &'static CStr, word: usize, first: c_int) -> Knob {
+    own_number(name, &BITS4, word, first)
+}
+
+/// The length of an IPv6 prefix. Mainline does not have it.
+const fn own_prefix6(name: &'static CStr, word: usize, first: c_int) -> Knob {
+    own_number(name, &BITS6, word, first)
+}
+
 /// The offset of a word of `struct netns_ct`, or of one in an array of its.
 macro_rules! word {
     ($($field:ident).+) => { offset_of!(bindings::netns_ct, $($field).+) };
@@ -320,6 +365,16 @@ knobs! {
     /// each 256 of ``nf_conntrack_buckets``.
     nf_conntrack_expect_max = limit(expect_max);
 
+    /// Whether sources share when only proven connections are left: the one with the most of them
+    /// loses its longest idle one to one that has fewer.
+    nf_conntrack_fair = own_flag(offset_of!(Own, fair), 1);
+
+    /// The bits of an IPv4 address that tell one source from another.
+    nf_conntrack_fair_prefix = own_prefix4(offset_of!(Own, fair_prefix), 32);
+
+    /// The bits of an IPv6 address that tell one source from another.
+    nf_conntrack_fair_prefix6 = own_prefix6(offset_of!(Own, fair_prefix6), 64);
+
     /// What becomes of packets whose connection finds no place, because the table is full and
     /// nothing may go, or there is no memory: 0 they are dropped, 1 they go on as invalid, 2 they go
     /// on untracked. While hooks of translation are registered they are dropped whatever is set.
@@ -360,6 +415,11 @@ knobs! {
     /// from 75 and the third from 90 percent on. Set only where a rule looks at labels. -1 for
     /// none.
     nf_conntrack_occupancy_label = own_label(offset_of!(Own, occupancy_label));
+
+    /// Places beyond ``nf_conntrack_max`` for connections from or to the machine itself, for which
+    /// no other can go, in percent of it, but at least 16. As many of these connections are not
+    /// taken when sources share. 0 for none.
+    nf_conntrack_reserved = own_share(offset_of!(Own, reserved), 1);
 
     /// For how long an SCTP association may be idle before it can be evicted from a full table. 0
     /// for ever.
@@ -507,6 +567,10 @@ knobs! {
 
     /// Whether it is noted when new connections begin and end.
     nf_conntrack_timestamp = flag_as_loaded(word!(sysctl_tstamp), params::tstamp);
+
+    /// The greatest number of connections of all namespaces together; 0 for none. At it, a new
+    /// connection takes the place of one of the largest namespace.
+    nf_conntrack_total_max = own_limit(cap::word);
 
     /// For how long an assured UDP flow may be idle before it can be evicted from a full table. 0
     /// for ever.
@@ -696,7 +760,7 @@ mod tests {
     #[test]
     fn what_is_the_machines_is_read_only_elsewhere() {
         let shared = |knob: &&Knob| matches!(knob.word, Word::Shared(_) | Word::Code);
-        assert_eq!(KNOBS.iter().filter(shared).count(), 3);
+        assert_eq!(KNOBS.iter().filter(shared).count(), 4);
         assert!(KNOBS
             .iter()
             .filter(shared)

@@ -24,11 +24,15 @@ use kernel::sync::atomic::Full;
 use kernel::sync::atomic::Relaxed;
 
 use crate::bindings;
+use crate::engine::cap;
 use crate::engine::events;
 use crate::engine::expect;
+use crate::engine::fair;
+use crate::engine::fair::Origin;
 use crate::engine::gre_keymap;
 use crate::engine::helper;
 use crate::engine::pressure;
+use crate::engine::pressure::Wanted;
 use crate::engine::reclaim;
 use crate::engine::table;
 use crate::engine::timeout;
@@ -97,20 +101,31 @@ pub(crate) fn alloc(
     original: &Tuple,
     reply: &Tuple,
     hash: Hash,
+    origin: Origin,
     gfp: Gfp,
 ) -> Result<Unconfirmed> {
     let entries = net.private().entries();
     // Counted first: racing packets must not all see the last place free.
     let count = entries.fetch_add(1, Full).wrapping_add(1).unsigned_abs();
     let max = table::max();
-    if reclaim::concerns(count, max) && !pressure::admit(net, zone, original, hash, count, max) {
-        entries.add(-1, Relaxed);
-        return Err(ENOMEM);
-    }
-    match Newborn::new(net, zone, original, reply, hash, gfp) {
+    let wanted = || Wanted {
+        tuple: original,
+        zone,
+        hash,
+        origin,
+    };
+    let total = cap::count();
+    let is_pressed = reclaim::concerns(count, max) || cap::is_near(total);
+    let newborn = if is_pressed && !pressure::admit(net, &wanted(), count, max, total) {
+        None
+    } else {
+        Newborn::new(net, zone, original, reply, hash, gfp)
+    };
+    match newborn {
         Some(newborn) => Ok(Unconfirmed(ManuallyDrop::new(newborn))),
         None => {
             entries.add(-1, Relaxed);
+            cap::give_back();
             Err(ENOMEM)
         }
     }
@@ -130,6 +145,7 @@ pub(crate) fn free(newborn: Newborn) {
         helper::put(&newborn);
         timeout::put(&newborn);
     }
+    fair::unmark(&newborn);
     // The namespace lives until the count is back.
     // SAFETY: A namespace outlives its entries, and this one still counts.
     let entries = unsafe { Net::from_raw(net.as_ptr()) }.private().entries();
@@ -140,6 +156,7 @@ pub(crate) fn free(newborn: Newborn) {
     }
     // ORDERING: whoever sees the lower count finds the entry gone.
     entries.fetch_sub(1, Full);
+    cap::give_back();
 }
 
 /// Ends an entry or template whose last reference is gone (`nf_ct_destroy`).

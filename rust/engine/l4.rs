@@ -19,6 +19,7 @@ use crate::pure::ctinfo::CtInfo;
 use crate::pure::l4 as pure;
 use crate::pure::policy::adaptive::Span;
 use crate::pure::policy::class::Ending;
+use crate::pure::policy::proof::Marks;
 use crate::pure::policy::soft;
 use crate::pure::status::Status;
 use crate::pure::tuple::proto;
@@ -86,6 +87,15 @@ pub(crate) fn ending(conn: &Conn) -> Ending {
         proto::TCP => Ending::of_tcp(conn.tcp_state()),
         proto::SCTP => Ending::of_sctp(conn.sctp_state(), conn.has(Status::ASSURED)),
         _ => Ending::NotYet,
+    }
+}
+
+/// Whether an assured connection is proven as well. What other protocols have is the same.
+#[inline]
+pub(crate) fn is_proven(conn: &Conn) -> bool {
+    match conn.proto() {
+        proto::TCP | proto::UDP | proto::GRE => conn.marks().any(Marks::PROVEN),
+        _ => true,
     }
 }
 

@@ -8,9 +8,14 @@ use core::ptr::addr_of;
 use core::ptr::addr_of_mut;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
+use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
 
 use crate::engine::account;
+use crate::engine::cap;
+use crate::engine::fair;
+use crate::engine::fair::Origin;
+use crate::engine::fair::Source;
 use crate::engine::reclaim;
 use crate::engine::reclaim::Outcome;
 use crate::engine::table;
@@ -28,6 +33,8 @@ use crate::linux::zone::Zone;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::evict;
 use crate::pure::policy::evict::WhenFull;
+use crate::pure::policy::fair::pays;
+use crate::pure::policy::fair::reserve;
 use crate::pure::policy::tally::Reason;
 use crate::pure::policy::tally::Tally;
 use crate::pure::tuple::Tuple;
@@ -54,34 +61,92 @@ pub(crate) fn worker_done() {
     want_worker(false);
 }
 
-/// Whether the namespace, which is more than half full with `count` entries of `max`, takes another
-/// one, which begins with this tuple of this hash. False if nothing may go for it: then the log
-/// says so, if the packet is dropped for that.
+/// An entry that is to be made.
+pub(crate) struct Wanted<'a> {
+    /// Its original tuple.
+    pub(crate) tuple: &'a Tuple,
+    /// Its zone.
+    pub(crate) zone: Zone,
+    /// The hash of the tuple.
+    pub(crate) hash: Hash,
+    /// Who wants it.
+    pub(crate) origin: Origin,
+}
+
+impl Wanted<'_> {
+    /// Who will have to pay for it.
+    fn source(&self, net: &Net) -> Source {
+        Source::of_new(net, self.tuple, self.zone, self.origin)
+    }
+}
+
+/// Whether the namespace, which has `count` entries of `max`, takes another one, of `total` on the
+/// machine if they are counted; one of the two is more than half full. False if nothing may go for
+/// it: then the log says so.
 #[cold]
 pub(crate) fn admit(
     net: &Net,
-    zone: Zone,
-    original: &Tuple,
-    hash: Hash,
+    wanted: &Wanted<'_>,
     count: u32,
     max: u32,
+    total: Option<u32>,
 ) -> bool {
     let guard = rcu::read_lock();
     let rcu = Held::by(&guard);
+    let is_capped = matches!((total, cap::limit()), (Some(total), Some(cap)) if total > cap);
     if count <= max {
-        reclaim::rising(net, rcu);
-        return true;
+        if count > evict::low_water(max) {
+            reclaim::rising(net, rcu);
+        }
+        if total.is_some() {
+            reclaim::rising_together(rcu);
+        }
+        if !is_capped {
+            return true;
+        }
     }
-    if make_room(net, hash, rcu) {
+    // One that goes here makes room on the machine as well.
+    let found = if count > max {
+        make_room(net, wanted.hash, rcu) || fair::make_room(net, wanted.source(net), rcu)
+    } else {
+        make_room_together(net, wanted, count, rcu)
+    };
+    if found || has_reserve(net, wanted, count, max, total) {
         return true;
     }
     want_worker(true);
     let when_full = net.when_full(rcu);
-    account::refused(net, original, zone, count, max, when_full);
+    account::refused(net, wanted.tuple, wanted.zone, count, max, when_full);
     if when_full == WhenFull::Drop {
         log_full(net);
     }
     false
+}
+
+/// Whether it is a connection of the machine itself, which has some places beyond the limits.
+fn has_reserve(net: &Net, wanted: &Wanted<'_>, count: u32, max: u32, total: Option<u32>) -> bool {
+    let is_within =
+        |count: u32, max: u32| count <= max.saturating_add(reserve(max, net.reserved()));
+    let fits_together = match (total, cap::limit()) {
+        (Some(total), Some(cap)) => is_within(total, cap),
+        _ => true,
+    };
+    is_within(count, max) && fits_together && fair::is_own(net, wanted.tuple, wanted.origin)
+}
+
+/// Evicts something on a machine that has as many entries as it may have: of the largest namespace,
+/// or of this one, which has `count` with the new one, if none is larger.
+#[cold]
+fn make_room_together(net: &Net, wanted: &Wanted<'_>, count: u32, rcu: Held<'_>) -> bool {
+    let own = || make_room(net, wanted.hash, rcu) || fair::make_room(net, wanted.source(net), rcu);
+    let Some(largest) = cap::largest(rcu).filter(|largest| *largest != net) else {
+        return own();
+    };
+    let most = largest.private().entries().load(Relaxed).unsigned_abs();
+    if !pays(most, count.saturating_sub(1)) {
+        return own();
+    }
+    make_room(largest, wanted.hash, rcu) || fair::make_room(largest, Source::NOBODY, rcu) || own()
 }
 
 /// Evicts something of the namespace.

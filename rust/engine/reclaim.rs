@@ -24,7 +24,10 @@ use kernel::sync::rcu;
 
 use crate::bindings;
 use crate::engine::account;
+use crate::engine::cap;
 use crate::engine::conn;
+use crate::engine::fair;
+use crate::engine::fair::Census;
 use crate::engine::l4;
 use crate::engine::table;
 use crate::linux::conn::Candidate;
@@ -34,6 +37,7 @@ use crate::linux::hashtable::Table;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
+use crate::linux::plan::Plan;
 use crate::linux::queues::Queues;
 use crate::linux::rcu::Held;
 use crate::linux::stats::Counter;
@@ -49,6 +53,8 @@ use crate::pure::policy::class::Class;
 use crate::pure::policy::class::Ending;
 use crate::pure::policy::evict;
 use crate::pure::policy::evict::Waiting;
+use crate::pure::policy::fair::needs_plan;
+use crate::pure::policy::proof::Marks;
 use crate::pure::policy::ring;
 use crate::pure::policy::ring::Fate;
 use crate::pure::policy::ring::Hint;
@@ -74,6 +80,9 @@ const CALM: u32 = HZ * 10;
 
 /// Ticks between two fillings of a namespace's backlog.
 const BETWEEN_FILLS: u32 = HZ.div_ceil(10);
+
+/// Ticks for which a plan of whom to take is good.
+const PLAN_LASTS: u32 = HZ;
 
 /// `make RECLAIM=n` leaves the search of buckets only: for comparison.
 const BUILT_IN: bool = !cfg!(without_reclaim);
@@ -102,15 +111,18 @@ pub(crate) struct Member {
     filled: Jiffies32,
     /// How many hints its backlog is getting; `None` while it gets none.
     filling: Option<Filling>,
+    /// The proven entries that are being written down for a plan.
+    census: Option<Census>,
     /// The backlog had no place for all that there was.
     overflowed: bool,
     /// When what is dead was taken last.
     tidied: Jiffies32,
     /// Ticks from then until it is looked for again.
     until_tidied: u32,
+    /// When a plan was made, or tried, last.
+    planned: Jiffies32,
 }
 
-#[derive(Clone, Copy)]
 struct Filling {
     count: usize,
     /// Without regard to who has a hint already.
@@ -141,6 +153,7 @@ impl Worker {
         // SAFETY: The module is being loaded: nobody uses the list or the work yet.
         unsafe {
             MEMBERS.init();
+            fair::draw_key();
             WORK.init(run);
         }
         Worker(())
@@ -167,18 +180,27 @@ pub(crate) fn enter(net: &Net) -> Result {
         born: now,
         filled: now,
         filling: None,
+        census: None,
         overflowed: false,
         tidied: now,
         until_tidied: 0,
+        planned: now,
     };
     MEMBERS.lock().push(member, GFP_KERNEL)?;
     Ok(())
 }
 
-/// A namespace ends: no packet can come any more. CONTEXT: sleepable.
-pub(crate) fn leave(net: &Net) {
+/// A namespace is about to end: other namespaces' packets find it no more, once a grace period has
+/// passed. CONTEXT: sleepable.
+pub(crate) fn withdraw(net: &Net) {
     let mut members = MEMBERS.lock();
     members.retain(|member| member.net != NetPtr(net.as_ptr()));
+    cap::forget(net);
+}
+
+/// A namespace ends: no packet can come any more. CONTEXT: sleepable, after [`withdraw`].
+pub(crate) fn leave(net: &Net) {
+    let _members = MEMBERS.lock();
     // SAFETY: The list is locked, and nobody reads the slot any more.
     let queues = unsafe { net.private().queues().replace(None) };
     if queues.is_some() {
@@ -188,7 +210,7 @@ pub(crate) fn leave(net: &Net) {
 
 /// Whether any namespace has queues.
 #[inline(always)]
-fn is_pressed() -> bool {
+pub(crate) fn is_pressed() -> bool {
     // SAFETY: A word that is written whole.
     BUILT_IN && unsafe { read_once(addr_of!(PRESSED)) != 0 }
 }
@@ -224,7 +246,15 @@ fn enrol_ending(conn: &Conn) {
     if conn.is_confirmed() && matches!(class, Class::Closed | Class::Closing) {
         let guard = rcu::read_lock();
         let hash = conn::hash_of(conn, Dir::Original);
-        enrol(conn, hash, class, Held::by(&guard));
+        let rcu = Held::by(&guard);
+        enrol(conn, hash, class, rcu);
+        // What the ring loses the backlog shall have.
+        if let (Some(queues), Some(queue)) = (conn.net().private().queues().get(rcu), class.queue())
+        {
+            if queues.is_losing(queue) {
+                queues.want_all();
+            }
+        }
     }
 }
 
@@ -237,7 +267,14 @@ fn enrol(conn: &Conn, hash: Hash, class: Class, rcu: Held<'_>) {
 
 /// What an entry is worth now. CONTEXT: a reference held.
 pub(crate) fn judge(conn: &Conn) -> Class {
-    Class::of(
+    judge_below(conn, MASTERS)
+}
+
+/// How many masters above each other are asked. H.323 has three.
+pub(crate) const MASTERS: u32 = 4;
+
+fn judge_below(conn: &Conn, masters: u32) -> Class {
+    let class = Class::of(
         conn.status(),
         conn.is_expired(),
         || match l4::ending(conn) {
@@ -245,8 +282,39 @@ pub(crate) fn judge(conn: &Conn) -> Class {
             Ending::Closing if is_spared(conn) => Ending::NotYet,
             ending => ending,
         },
+        || l4::is_proven(conn),
         || is_idle(conn),
-    )
+    );
+    let class = class.unless(|| fair::is_reserved(conn));
+    match conn.master() {
+        Some(master) if masters > 0 && !master.is_dying() => {
+            class.of_child(|| judge_below(master, masters.wrapping_sub(1)))
+        }
+        _ => class,
+    }
+}
+
+/// The originator of an entry has shown that it gets what is sent to it.
+#[inline]
+pub(crate) fn proven(conn: &Conn) {
+    if !conn.marks().any(Marks::PROVEN) {
+        conn.add_marks(Marks::PROVEN);
+        if is_pressed() {
+            joined(conn);
+        }
+    }
+}
+
+#[cold]
+fn joined(conn: &Conn) {
+    let guard = rcu::read_lock();
+    let rcu = Held::by(&guard);
+    if let Some(queues) = conn.net().private().queues().get(rcu) {
+        if let Some(queue) = Class::Unreplied.queue() {
+            queues.count_stale(queue, 1);
+        }
+        fair::joined(conn, queues, rcu);
+    }
 }
 
 /// How long an entry has been idle, in ticks.
@@ -378,7 +446,13 @@ fn follow(hint: Hint, class: Class, queues: &Queues, net: &Net, rcu: Held<'_>) -
             }
             Followed::PassedOn
         }
-        Fate::Evict | Fate::Drop => Followed::Stale,
+        Fate::Drop => {
+            if let Some(queue) = class.queue() {
+                queues.count_stale(queue, -1);
+            }
+            Followed::Stale
+        }
+        Fate::Evict => Followed::Stale,
     }
 }
 
@@ -412,8 +486,16 @@ pub(crate) fn rising(net: &Net, rcu: Held<'_>) {
     }
 }
 
+/// The machine has more than half of the entries that it may have.
+#[inline]
+pub(crate) fn rising_together(rcu: Held<'_>) {
+    if cap::largest(rcu).is_none() {
+        call(0);
+    }
+}
+
 /// Calls the worker, once until it begins.
-fn call(delay: u32) {
+pub(crate) fn call(delay: u32) {
     if BUILT_IN && !CALLED.load(Relaxed) && !CALLED.xchg(true, kernel::sync::atomic::Full) {
         WORK.requeue(delay);
     }
@@ -432,6 +514,7 @@ unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
     let put_off = fill_backlogs(&mut members);
     sweep(&members);
     tidy_up(&mut members);
+    plan(&mut members);
     drop(members);
     if short_of_memory || put_off {
         // Until then nobody need call.
@@ -452,29 +535,130 @@ fn sweep(members: &KVec<Member>) {
         if net.private().entries().load(Relaxed).unsigned_abs() < max / 4 * 3 {
             continue;
         }
-        let Some(queue) = Class::Unreplied.queue() else {
+        for class in [Class::Unreplied, Class::Answered] {
+            if let Some(queue) = class.queue() {
+                let left = sweep_queue(net, queue);
+                with_queues(member.net, |queues| queues.swept(queue, left));
+            }
+        }
+    }
+}
+
+/// Sweeps one queue. How many hints are left.
+fn sweep_queue(net: &Net, queue: usize) -> u32 {
+    let (mut left, mut swept) = (0u32, 0usize);
+    let mut from = Some(0);
+    while let Some(next) = from {
+        {
+            let guard = rcu::read_lock();
+            let rcu = Held::by(&guard);
+            let is_stale = |hint| {
+                let stale = table::find_hinted(hint, net, rcu)
+                    .is_none_or(|conn| judge(&conn) == Class::Active);
+                left = left.saturating_add(u32::from(!stale));
+                swept = swept.wrapping_add(usize::from(stale));
+                stale
+            };
+            from = match net.private().queues().get(rcu) {
+                Some(queues) => queues.sweep(queue, next, is_stale),
+                None => None,
+            };
+        }
+        warn::cond_resched();
+    }
+    account::count_many(net, Tally::HintsSwept, swept);
+    left
+}
+
+/// Makes plans of whom to take for namespaces of which nearly all entries are proven.
+fn plan(members: &mut KVec<Member>) {
+    let max = table::max();
+    let mut any = false;
+    let mut old = KVec::new();
+    for member in members.iter_mut() {
+        member.census = None;
+        let net = member.net.get();
+        // Room to remember plans comes first: they must not go before a grace period.
+        if net.fair() == 0 || old.reserve(2, GFP_KERNEL).is_err() {
+            continue;
+        }
+        let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let waited = member.planned.until(time::now()).unsigned_abs();
+        let mut wanted = false;
+        with_queues(member.net, |queues| {
+            // SAFETY: As for the queues.
+            let held = unsafe { Held::assume() };
+            let at_once = queues.wanted_plan();
+            let is_over = waited >= PLAN_LASTS;
+            let is_due = queues
+                .plan()
+                .get(held)
+                .is_none_or(|plan| is_over || plan.is_worn());
+            wanted = at_once || is_due && needs_plan(count, queues.spare(), max);
+            if wanted && waited < BETWEEN_FILLS {
+                queues.want_plan();
+                wanted = false;
+            }
+            if !wanted && is_over {
+                // SAFETY: The list is locked; the old one is dropped after a grace period.
+                let replaced = unsafe { queues.plan().replace(None) };
+                if let Some(replaced) = replaced {
+                    let _ = old.push(replaced, GFP_KERNEL);
+                }
+            }
+        });
+        if wanted {
+            member.planned = time::now();
+            // Without memory there is another try later.
+            member.census = Census::new(net, max).ok();
+            any |= member.census.is_some();
+        }
+    }
+    if any {
+        walk(members, take_census);
+    }
+    for member in members.iter_mut() {
+        let Some(mut census) = member.census.take() else {
             continue;
         };
-        let mut from = Some(0);
-        let mut swept = 0usize;
-        while let Some(next) = from {
-            {
-                let guard = rcu::read_lock();
-                let rcu = Held::by(&guard);
-                let is_stale = |hint| {
-                    let stale = table::find_hinted(hint, net, rcu)
-                        .is_none_or(|conn| judge(&conn) == Class::Active);
-                    swept = swept.wrapping_add(usize::from(stale));
-                    stale
-                };
-                from = match net.private().queues().get(rcu) {
-                    Some(queues) => queues.sweep(queue, next, is_stale),
-                    None => None,
-                };
+        let made = census.records().map(|all| Plan::new(all, max));
+        drop(census);
+        let Some(Ok(made)) = made else {
+            continue;
+        };
+        with_queues(member.net, |queues| {
+            // SAFETY: The list is locked; the old one is dropped after a grace period.
+            let replaced = unsafe { queues.plan().replace(Some(made)) };
+            if let Some(replaced) = replaced {
+                let _ = old.push(replaced, GFP_KERNEL);
             }
-            warn::cond_resched();
-        }
-        account::count_many(net, Tally::HintsSwept, swept);
+            let guard = rcu::read_lock();
+            fair::pay(member.net.get(), queues, queues.settle(), Held::by(&guard));
+        });
+    }
+    if !old.is_empty() {
+        // SAFETY: Sleepable, no read-side section is open.
+        unsafe { bindings::synchronize_rcu() };
+    }
+}
+
+fn take_census(met: Candidate<'_>, members: &mut KVec<Member>) {
+    if met.dir() != Dir::Original || evict::worker_skips(met.status()) {
+        return;
+    }
+    let Some(conn): Option<ARef<Conn>> = met.get() else {
+        return;
+    };
+    let net = NetPtr(conn.net().as_ptr());
+    let Some(member) = members.iter_mut().find(|member| member.net == net) else {
+        return;
+    };
+    let Some(census) = &mut member.census else {
+        return;
+    };
+    if !evict::worker_skips(conn.status()) && judge(&conn) == Class::Active {
+        let hint = Hint::new(conn::hash_of(&conn, Dir::Original).0, conn.address());
+        census.note(&conn, hint.ranked(Class::Active, idle(&conn)));
     }
 }
 
@@ -574,19 +758,23 @@ fn arrange(members: &mut KVec<Member>) -> bool {
     let max = table::max();
     let mut short_of_memory = false;
     let mut old = KVec::new();
+    let largest = find_largest(members);
     for member in members.iter_mut() {
         let net = member.net.get();
         let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let is_largest = largest == Some(member.net);
         let made_for = {
             let guard = rcu::read_lock();
             let queues = net.private().queues().get(Held::by(&guard));
             queues.map(Queues::max)
         };
-        if count >= evict::calm(max) {
+        if count >= evict::calm(max) || is_largest {
             member.busy = now;
         }
         let calm = member.busy.until(now).unsigned_abs() >= CALM;
-        let wanted = count > evict::low_water(max) && made_for.is_none_or(|made| made < max);
+        let size = evict::queues_for(count, max, is_largest);
+        let wanted =
+            size > 0 && made_for.is_none_or(|made| made < size && (size == max || made < count));
         if !(wanted || calm && made_for.is_some()) {
             continue;
         }
@@ -595,7 +783,7 @@ fn arrange(members: &mut KVec<Member>) -> bool {
             short_of_memory = true;
             continue;
         }
-        let new = match wanted.then(|| Queues::new(max)).transpose() {
+        let new = match wanted.then(|| Queues::new(size)).transpose() {
             Ok(new) => new,
             Err(_) => {
                 short_of_memory = true;
@@ -616,6 +804,25 @@ fn arrange(members: &mut KVec<Member>) -> bool {
         unsafe { bindings::synchronize_rcu() };
     }
     short_of_memory
+}
+
+/// Counts the entries of all namespaces, if there is a limit to them, and finds the namespace that
+/// has the most, if they are near it.
+fn find_largest(members: &KVec<Member>) -> Option<NetPtr> {
+    cap::limit()?;
+    let count = |member: &Member| {
+        let entries = member.net.get().private().entries();
+        entries.load(Relaxed).unsigned_abs()
+    };
+    let total = members.iter().map(count).fold(0, u32::saturating_add);
+    cap::correct(total);
+    let largest = members
+        .iter()
+        .max_by_key(|member| count(member))
+        .filter(|_| cap::is_near(Some(total)))
+        .map(|member| member.net);
+    cap::set_largest(largest.map(NetPtr::get));
+    largest
 }
 
 /// Fills the backlogs of namespaces that want it, in one walk. Whether somebody has to wait.
@@ -652,7 +859,7 @@ fn fill_backlogs(members: &mut KVec<Member>) -> bool {
             member.overflowed = false;
         }
     }
-    walk(members);
+    walk(members, note);
     for member in members.iter_mut() {
         let Some(filling) = member.filling.take() else {
             continue;
@@ -675,8 +882,8 @@ fn with_queues(net: NetPtr, f: impl FnOnce(&Queues)) {
     }
 }
 
-/// Writes down all entries that may go.
-fn walk(members: &mut KVec<Member>) {
+/// Shows all nodes of the table to `note`.
+fn walk(members: &mut KVec<Member>, note: impl Fn(Candidate<'_>, &mut KVec<Member>)) {
     let mut number = 0u32;
     loop {
         {
@@ -695,6 +902,7 @@ fn walk(members: &mut KVec<Member>) {
     }
 }
 
+/// Writes down an entry that may go.
 fn note(met: Candidate<'_>, members: &mut KVec<Member>) {
     // Each entry once.
     if met.dir() != Dir::Original || evict::worker_skips(met.status()) {

@@ -2,10 +2,13 @@
 
 #include <linux/net.h>
 #include <linux/percpu.h>
+#include <net/ip_fib.h>
 #include <net/net_namespace.h>
+#include <net/route.h>
 #include <linux/rtnetlink.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6.h>
 #include <net/netfilter/nf_conntrack.h>
 
 #include <net/netns/generic.h>
@@ -104,6 +107,19 @@ bool rct_net_translates(const struct net *net)
 		    rct_hooks_translate(rcu_dereference(net->nf.hooks_ipv6[hook])))
 			return true;
 	return false;
+}
+
+/* Whether an address is one of the namespace's own. In a read-side section. */
+bool rct_is_local(struct net *net, u16 family, const void *addr)
+{
+	switch (family) {
+	case NFPROTO_IPV4:
+		return inet_addr_type(net, *(const __be32 *)addr) == RTN_LOCAL;
+	case NFPROTO_IPV6:
+		return nf_ipv6_chk_addr(net, addr, NULL, 0);
+	default:
+		return false;
+	}
 }
 
 bool rct_net_ratelimit(void)

@@ -36,6 +36,7 @@ use crate::linux::time;
 use crate::linux::zone::Zone;
 use crate::pure::num::Dir;
 use crate::pure::num::Jiffies32;
+use crate::pure::policy::proof::Marks;
 use crate::pure::status::Bit;
 use crate::pure::status::Status;
 use crate::pure::tuple::Tuple;
@@ -148,6 +149,40 @@ impl Conn {
     pub(crate) fn zone(&self) -> Zone {
         // SAFETY: Valid by the type.
         unsafe { Zone::read(&raw const (*self.as_ptr()).zone) }
+    }
+
+    /// The flags of its zone. Only templates have flags for others; in entries nobody reads the byte
+    /// (its copies in expectations neither) nor shows it to user space, and it is there whatever the
+    /// protocol is. So it has our marks.
+    #[inline(always)]
+    fn marks_at(&self) -> *mut u8 {
+        // SAFETY: Within the zone; only an address.
+        unsafe {
+            (&raw mut (*self.as_ptr()).zone)
+                .cast::<u8>()
+                .add(Zone::FLAGS)
+        }
+    }
+
+    /// What is kept beside the status.
+    #[inline(always)]
+    pub(crate) fn marks(&self) -> Marks {
+        // SAFETY: A byte of the entry that is written whole.
+        Marks::from_raw(unsafe { read_once(self.marks_at()) })
+    }
+
+    /// Stores it. Of racing changes one may be lost; each is such that it is made again, or that
+    /// the proof comes later.
+    #[inline]
+    pub(crate) fn set_marks(&self, marks: Marks) {
+        // SAFETY: As above.
+        unsafe { write_once(self.marks_at(), marks.raw()) };
+    }
+
+    /// Adds marks.
+    #[inline]
+    pub(crate) fn add_marks(&self, marks: Marks) {
+        self.set_marks(self.marks().with(marks));
     }
 
     /// Its lock, which guards the trackers' state. Innermost: no event, log or kill under it.

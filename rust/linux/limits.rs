@@ -177,6 +177,14 @@ own! {
     adaptive_start: u32;
     /// Percent of the limit at which they are zero.
     adaptive_end: u32;
+    /// Bits of an IPv4 address that make a source.
+    fair_prefix: u32;
+    /// Bits of an IPv6 address that make a source.
+    fair_prefix6: u32;
+    /// Percent of the limit that the machine's own connections have beyond it.
+    reserved: u32;
+    /// Whether sources share when only proven entries are left.
+    fair: u8;
     /// The lowest percentage from which on a policy scales timeouts; zero if none does.
     policies_start: u32;
     /// What becomes of packets whose connection finds no place.

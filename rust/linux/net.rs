@@ -15,6 +15,7 @@ use kernel::types::Opaque;
 use crate::bindings;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
+use crate::linux::queues::Queues;
 use crate::linux::queues::Slot;
 use crate::linux::tallies::Tallies;
 use crate::pure::l4::tcp;
@@ -107,8 +108,9 @@ pub(crate) static mut PRIVATE_ID: u32 = 0;
 #[repr(C)]
 pub(crate) struct Private {
     shared: Opaque<bindings::nf_conntrack_net>,
-    queues: Slot,
+    queues: Slot<Queues>,
     tallies: Tallies,
+    local: [Atomic<i32>; 2],
     own: Opaque<Own>,
 }
 
@@ -132,6 +134,12 @@ pub(crate) struct Own {
     pub(crate) adaptive_end: u32,
     /// The first of the labels that tell how full the table was; negative is none.
     pub(crate) occupancy_label: i32,
+    /// Bits of an IPv4 address that make a source.
+    pub(crate) fair_prefix: u32,
+    /// Bits of an IPv6 address that make a source.
+    pub(crate) fair_prefix6: u32,
+    /// Percent of the limit that the machine's own connections have beyond it.
+    pub(crate) reserved: u32,
     /// What becomes of packets whose connection finds no place.
     pub(crate) full_policy: u8,
     /// Seconds after which an idle TCP connection is probed; zero is never.
@@ -146,6 +154,8 @@ pub(crate) struct Own {
     pub(crate) probe_rate: u32,
     /// Whether segments are noted for probing. No knob: the prober's.
     pub(crate) probing: bool,
+    /// Whether sources share when only proven entries are left.
+    pub(crate) fair: u8,
 }
 
 // SAFETY: Shared like its namespace; fields are atomic, or have a lock named at the accessor.
@@ -160,7 +170,7 @@ impl Private {
 
     /// The namespace's queues of entries that may go, while it is under pressure.
     #[inline(always)]
-    pub(crate) fn queues(&self) -> &Slot {
+    pub(crate) fn queues(&self) -> &Slot<Queues> {
         &self.queues
     }
 
@@ -168,6 +178,13 @@ impl Private {
     #[inline(always)]
     pub(crate) fn tallies(&self) -> &Tallies {
         &self.tallies
+    }
+
+    /// How many entries the machine itself began while it was under pressure, and how many others
+    /// began with it.
+    #[inline]
+    pub(crate) fn local(&self) -> &[Atomic<i32>; 2] {
+        &self.local
     }
 
     /// Our own knobs.

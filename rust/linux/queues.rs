@@ -10,6 +10,7 @@
 //! * A hint that was put is taken at most once: whoever takes it exchanges it for nothing.
 //! * The backlog's words are changed by the worker only, while no [`Span`] leads to them and no
 //!   read-side section is open that found one.
+//! * A plan is replaced by the worker only.
 
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -22,6 +23,7 @@ use crate::bindings;
 use crate::linux::gfp::Gfp;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
+use crate::linux::plan::Plan;
 use crate::linux::rcu::Held;
 use crate::linux::sort;
 use crate::pure::policy::class::Class;
@@ -98,6 +100,8 @@ struct Ring {
     words: Words,
     head: Counter,
     tail: Counter,
+    /// About how many places between them lead nowhere. Changes only with those.
+    stale: Atomic<i32>,
 }
 
 impl Ring {
@@ -106,6 +110,7 @@ impl Ring {
             words: Words::new(capacity)?,
             head: Counter(Atomic::new(0)),
             tail: Counter(Atomic::new(0)),
+            stale: Atomic::new(0),
         })
     }
 
@@ -134,6 +139,10 @@ impl Ring {
             if self.head.0.cmpxchg(head, next, Relaxed).is_err() {
                 continue;
             }
+            if number != first {
+                let passed = i32::try_from(number.wrapping_sub(first)).unwrap_or(0);
+                self.stale.add(passed.wrapping_neg(), Relaxed);
+            }
             let place = ring::place(number, self.words.count)?;
             if let Some(hint) = Hint::from_word(self.words.at(place)?.xchg(0, Relaxed)) {
                 return Some(hint);
@@ -158,6 +167,12 @@ impl Ring {
             return None;
         }
         Hint::from_word(self.at_number(number)?.load(Relaxed))
+    }
+
+    /// About how many hints lead to an entry.
+    fn len(&self) -> u32 {
+        let stale = u32::try_from(self.stale.load(Relaxed)).unwrap_or(0);
+        self.length().saturating_sub(stale)
     }
 
     /// The first number from `number` to `end` whose place is not empty, or `end`.
@@ -215,8 +230,21 @@ pub(crate) struct Queues {
     found: Atomic<u32>,
     /// Hints ran out: the next backlog shall have all that there is.
     wants_all: Atomic<bool>,
+    /// Whom to take when only proven entries are left; see [`Plan`].
+    plan: Slot<Plan>,
+    /// Somebody looked for a plan that was not there, or had run out.
+    wants_plan: Atomic<bool>,
+    /// Entries that should have gone for others that were proven, but for want of a plan.
+    owed: Atomic<u32>,
     /// The limit that they were made for.
     max: u32,
+}
+
+impl Drop for Queues {
+    fn drop(&mut self) {
+        // SAFETY: Nobody has the queues any more.
+        drop(unsafe { self.plan.replace(None) });
+    }
 }
 
 impl Queues {
@@ -230,6 +258,9 @@ impl Queues {
             backlog: Words::new(ring::backlog(max))?,
             found: Atomic::new(UNFILLED),
             wants_all: Atomic::<bool>::new(false),
+            plan: Slot::new(),
+            wants_plan: Atomic::<bool>::new(false),
+            owed: Atomic::new(0),
             max,
         };
         Ok(KBox::new(queues, GFP_KERNEL)?)
@@ -320,6 +351,70 @@ impl Queues {
         self.wants_all.load(Relaxed)
     }
 
+    /// Whether a ring is full, so that each hint replaces another one.
+    pub(crate) fn is_losing(&self, queue: usize) -> bool {
+        let full = |ring: &Ring| ring.length() >= ring.words.count;
+        self.rings.get(queue).is_some_and(full)
+    }
+
+    /// Whom to take when only proven entries are left.
+    #[inline]
+    pub(crate) fn plan(&self) -> &Slot<Plan> {
+        &self.plan
+    }
+
+    /// A plan is wanted.
+    pub(crate) fn want_plan(&self) {
+        if !self.wants_plan.load(Relaxed) {
+            self.wants_plan.store(true, Relaxed);
+        }
+    }
+
+    /// Whether somebody wanted a plan since this was asked.
+    pub(crate) fn wanted_plan(&self) -> bool {
+        self.wants_plan.xchg(false, Relaxed)
+    }
+
+    /// A hint of a ring has become stale.
+    #[inline]
+    pub(crate) fn count_stale(&self, queue: usize, more: i32) {
+        if let Some(ring) = self.rings.get(queue) {
+            ring.stale.add(more, Relaxed);
+        }
+    }
+
+    /// The worker has swept a ring, in which so many hints are `left`.
+    pub(crate) fn swept(&self, queue: usize, left: u32) {
+        if let Some(ring) = self.rings.get(queue) {
+            let stale = ring.length().saturating_sub(left);
+            let stale = i32::try_from(stale).unwrap_or(i32::MAX);
+            ring.stale.store(stale, Relaxed);
+        }
+    }
+
+    /// About how many entries may go, as far as is known.
+    pub(crate) fn spare(&self) -> u32 {
+        let rings = self.rings.iter().map(Ring::len);
+        let spans = self
+            .spans
+            .iter()
+            .map(|word| Span::from_word(word.load(Relaxed)).left());
+        let in_rings = rings.fold(0, u32::saturating_add);
+        spans.fold(in_rings, u32::saturating_add)
+    }
+
+    /// An entry should go for another one that was proven, but nobody knows which.
+    pub(crate) fn owe(&self, most: u32) {
+        if self.owed.load(Relaxed) < most {
+            self.owed.fetch_add(1u32, Relaxed);
+        }
+    }
+
+    /// How many entries are owed, which the caller pays.
+    pub(crate) fn settle(&self) -> u32 {
+        self.owed.xchg(0, Relaxed)
+    }
+
     /// Whether nothing is left of the backlog.
     pub(crate) fn is_backlog_empty(&self) -> bool {
         let left = |word: &Atomic<u64>| Span::from_word(word.load(Relaxed)).take().is_some();
@@ -370,32 +465,40 @@ impl Queues {
     }
 }
 
-/// Where a namespace's queues hang, while it has some. Zero is none.
+/// Where something hangs that comes and goes under readers, such as a namespace's queues. Zero is
+/// none.
 #[repr(transparent)]
-pub(crate) struct Slot(core::cell::UnsafeCell<*mut Queues>);
+pub(crate) struct Slot<T>(core::cell::UnsafeCell<*mut T>);
 
-// SAFETY: The pointer is read and written whole; what it leads to is shared by atomics.
-unsafe impl Sync for Slot {}
+// SAFETY: The pointer is read and written whole.
+unsafe impl<T: Send + Sync> Sync for Slot<T> {}
+// SAFETY: It owns what hangs there.
+unsafe impl<T: Send> Send for Slot<T> {}
 
-impl Slot {
-    /// The queues.
+impl<T> Slot<T> {
+    /// With nothing in it.
+    pub(crate) const fn new() -> Self {
+        Slot(core::cell::UnsafeCell::new(core::ptr::null_mut()))
+    }
+
+    /// What hangs there.
     #[inline(always)]
-    pub(crate) fn get<'rcu>(&self, _rcu: Held<'rcu>) -> Option<&'rcu Queues> {
-        // SAFETY: Queues are freed a grace period after they left the slot, by the contract of
-        // `replace`; the address dependency orders what is read through the pointer.
+    pub(crate) fn get<'rcu>(&self, _rcu: Held<'rcu>) -> Option<&'rcu T> {
+        // SAFETY: It is freed a grace period after it left the slot, by the contract of `replace`;
+        // the address dependency orders what is read through the pointer.
         unsafe { read_once(self.0.get()).as_ref() }
     }
 
-    /// Puts other queues there, or none, and gives the old ones back.
+    /// Puts something else there, or nothing, and gives the old one back.
     ///
     /// # Safety
     ///
     /// One caller at a time. The caller drops the result after a grace period only, or once no
     /// packet of the namespace can come any more and the worker is kept out.
-    pub(crate) unsafe fn replace(&self, new: Option<KBox<Queues>>) -> Option<KBox<Queues>> {
+    pub(crate) unsafe fn replace(&self, new: Option<KBox<T>>) -> Option<KBox<T>> {
         let new = new.map_or(core::ptr::null_mut(), KBox::into_raw);
         // SAFETY: By this function's contract nobody else writes the slot. What is in it came from
-        // a box. The barrier makes the queues visible before the pointer.
+        // a box. The barrier makes it visible before the pointer.
         unsafe {
             let old = read_once(self.0.get());
             bindings::rct_smp_wmb();

@@ -300,6 +300,18 @@ impl<'a> HookState<'a> {
             && unsafe { bindings::rct_is_l3_master(self.0.out) }
     }
 
+    /// Whether the packet is the machine's own.
+    #[inline(always)]
+    pub(crate) fn is_local_out(self) -> bool {
+        self.hook() == bindings::nf_inet_hooks_NF_INET_LOCAL_OUT
+    }
+
+    /// Whether the packet is for the machine itself.
+    #[inline(always)]
+    pub(crate) fn is_local_in(self) -> bool {
+        self.hook() == bindings::nf_inet_hooks_NF_INET_LOCAL_IN
+    }
+
     /// Whether the packet comes from outside, which is when its checksum is worth a look.
     #[inline(always)]
     pub(crate) fn is_prerouting(self) -> bool {

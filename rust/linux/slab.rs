@@ -100,7 +100,7 @@ impl Newborn {
             (&raw mut (*ct).ct_net.net).write(net.as_ptr());
             let from = offset_of!(bindings::nf_conn, __nfct_init_offset);
             ct.cast::<u8>().add(from).write_bytes(0, SIZE - from);
-            (&raw mut (*ct).zone).cast::<Zone>().write(zone);
+            (&raw mut (*ct).zone).cast::<Zone>().write(zone.of_entry());
             bindings::rct_nf_conn_set_use(ct, 0);
             Some(Newborn(conn.cast()))
         }

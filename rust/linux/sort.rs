@@ -11,6 +11,7 @@ use kernel::ffi::c_int;
 use kernel::ffi::c_void;
 
 use crate::bindings;
+use crate::pure::policy::fair::Record;
 
 /// Sorts words, lowest first. CONTEXT: any; it takes `n log n` steps.
 pub(crate) fn words(words: &mut [u64]) {
@@ -21,7 +22,21 @@ pub(crate) fn words(words: &mut [u64]) {
             words.as_mut_ptr().cast(),
             words.len(),
             size_of::<u64>(),
-            Some(compare),
+            Some(compare::<u64>),
+            None,
+        );
+    }
+}
+
+/// Sorts records, lowest first. CONTEXT: as for [`words`].
+pub(crate) fn records(records: &mut [Record]) {
+    // SAFETY: As in `words`; records are pairs of words without padding.
+    unsafe {
+        bindings::sort(
+            records.as_mut_ptr().cast(),
+            records.len(),
+            size_of::<Record>(),
+            Some(compare::<Record>),
             None,
         );
     }
@@ -29,11 +44,11 @@ pub(crate) fn words(words: &mut [u64]) {
 
 /// # Safety
 ///
-/// Both point to words.
-unsafe extern "C" fn compare(a: *const c_void, b: *const c_void) -> c_int {
+/// Both point to a `T`.
+unsafe extern "C" fn compare<T: Ord>(a: *const c_void, b: *const c_void) -> c_int {
     // SAFETY: By this function's contract.
-    let (a, b) = unsafe { (*a.cast::<u64>(), *b.cast::<u64>()) };
-    match a.cmp(&b) {
+    let (a, b) = unsafe { (&*a.cast::<T>(), &*b.cast::<T>()) };
+    match a.cmp(b) {
         Ordering::Less => -1,
         Ordering::Equal => 0,
         Ordering::Greater => 1,
@@ -43,6 +58,8 @@ unsafe extern "C" fn compare(a: *const c_void, b: *const c_void) -> c_int {
 #[cfg(CONFIG_KUNIT = "y")]
 #[kernel::prelude::kunit_tests(nf_conntrack_sort)]
 mod tests {
+    use super::Record;
+
     #[test]
     fn lowest_first() {
         let mut some = [3, u64::MAX, 1 << 63, 0, 3, u64::MAX - 1, 1];
@@ -53,5 +70,8 @@ mod tests {
         let mut one = [7];
         super::words(&mut one);
         assert_eq!(one, [7]);
+        let mut pairs = [[2, 0], [1, 9], [2, u64::MAX], [1, 3]].map(Record);
+        super::records(&mut pairs);
+        assert_eq!(pairs, [[1, 3], [1, 9], [2, 0], [2, u64::MAX]].map(Record));
     }
 }

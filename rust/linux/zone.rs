@@ -50,6 +50,16 @@ impl Zone {
         unsafe { crate::linux::once::read_once(raw.cast()) }
     }
 
+    /// The same zone with the marks of a new entry: none. Of a template's flags, the only one speaks
+    /// of packets.
+    #[inline]
+    pub(crate) fn of_entry(self) -> Self {
+        Zone { flags: 0, ..self }
+    }
+
+    /// Where in a zone its flags are.
+    pub(crate) const FLAGS: usize = core::mem::offset_of!(Zone, flags);
+
     /// Its number as part of the key of `dir`.
     #[inline]
     pub(crate) fn id(self, dir: Dir) -> u16 {

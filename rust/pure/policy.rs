@@ -9,6 +9,8 @@
 //! * [`pace`]: when the worker that clears expired entries runs, and for how long.
 //! * [`class`]: what an entry is worth; [`evict`]: who may take whom, and from where; [`ring`]:
 //!   hints at those that may go.
+//! * [`proof`]: who gets what is sent to it, without which nobody is safe from eviction.
+//! * [`fair`]: who pays when only proven entries are left.
 //! * [`occupancy`]: how full a table is, and what rules ask about it.
 //! * [`tidy`]: what goes before its place is needed.
 //! * [`soft`]: when an idle connection may go; [`adaptive`]: timeouts that shrink as a table fills.
@@ -23,10 +25,12 @@ pub mod clash;
 pub mod class;
 pub mod evict;
 pub mod expect;
+pub mod fair;
 pub mod helper;
 pub mod occupancy;
 pub mod pace;
 pub mod probe;
+pub mod proof;
 pub mod ring;
 pub mod seqadj;
 pub mod size;

@@ -6,11 +6,13 @@ use crate::engine::events;
 use crate::engine::events::Event;
 use crate::engine::l4;
 use crate::engine::l4::Opinion;
+use crate::engine::reclaim;
 use crate::linux::conn::Conn;
 use crate::linux::net::Net;
 use crate::linux::skb::Skb;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::l4::gre::step;
+use crate::pure::l4::gre::Memory;
 use crate::pure::l4::gre::Timers;
 use crate::pure::status::Bit;
 
@@ -21,13 +23,23 @@ pub(crate) fn packet(conn: &Conn, skb: &Skb, info: CtInfo) -> Opinion {
         unreplied: limits.get(0),
         replied: limits.get(1),
     };
-    let step = step(conn.status(), conn.gre_timers(), limits);
+    let memory = Memory {
+        timers: conn.gre_timers(),
+        turns: conn.marks().turns(),
+    };
+    let step = step(conn.status(), info.dir(), memory, limits);
     if let Some(timers) = step.timers {
         conn.set_gre_timers(timers);
+    }
+    if step.turns != memory.turns {
+        conn.set_marks(conn.marks().with_turns(step.turns));
     }
     l4::refresh(conn, info, step.timeout, skb.len());
     if step.assure && !conn.test_and_set_bit(Bit::Assured) {
         events::cache(conn, Event::Assured);
+    }
+    if step.returns {
+        reclaim::proven(conn);
     }
     Opinion::Accept
 }

@@ -90,6 +90,7 @@ fn apply(conn: &Conn, skb: &Skb, info: CtInfo, state: HookState<'_>, step: Step)
     }
     if step.assured {
         conn.set_bit(Bit::Assured);
+        reclaim::proven(conn);
         events::cache(conn, Event::Assured);
     }
     if step.protoinfo {

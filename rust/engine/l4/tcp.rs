@@ -28,6 +28,7 @@ use crate::pure::l4::tcp::Policy;
 use crate::pure::l4::tcp::Slot;
 use crate::pure::l4::tcp::Step;
 use crate::pure::l4::tcp::Verdict;
+use crate::pure::policy::proof::Marks;
 use crate::pure::status::Bit;
 use crate::pure::status::Status;
 use crate::pure::tuple::proto;
@@ -67,7 +68,10 @@ pub(crate) fn packet(
             }
         }
     }
-    let (step, answer) = advance(conn, net, skb, &segment, info, state);
+    let (step, answer, proven) = advance(conn, net, skb, &segment, info, state);
+    if proven {
+        reclaim::proven(conn);
+    }
     // Who only answers a probe does not use the connection.
     let bytes = if answer { 0 } else { skb.len() };
     apply(conn, skb, bytes, info, state, step)
@@ -93,7 +97,7 @@ fn check<'a>(
 }
 
 /// Moves the tracker's state on, under the entry's lock. Also whether the segment is the answer to a
-/// probe and nothing else.
+/// probe and nothing else, and whether both sides are proven now, if they were not before.
 #[inline]
 fn advance(
     conn: &Conn,
@@ -102,7 +106,7 @@ fn advance(
     segment: &Segment<'_>,
     info: CtInfo,
     state: HookState<'_>,
-) -> (Step, bool) {
+) -> (Step, bool, bool) {
     let dir = info.dir();
     let limits = l4::limits(conn, Net::tcp_limits);
     // Sequence adjustment changes under the lock, too.
@@ -141,7 +145,13 @@ fn advance(
     {
         conn.set_timeout(time::now().plus(ticks).0);
     }
-    (step, answer)
+    let marks = conn.marks();
+    if !step.acked || marks.any(Marks::PROVEN) {
+        return (step, answer, false);
+    }
+    let acks = marks.acks().after(dir);
+    conn.set_marks(marks.with_acks(acks));
+    (step, answer, acks.are_both())
 }
 
 /// What follows from a step, after the lock.

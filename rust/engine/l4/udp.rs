@@ -6,6 +6,7 @@ use crate::engine::events;
 use crate::engine::events::Event;
 use crate::engine::l4;
 use crate::engine::l4::Opinion;
+use crate::engine::reclaim;
 use crate::linux::conn::Conn;
 use crate::linux::log;
 use crate::linux::net::Net;
@@ -16,6 +17,7 @@ use crate::linux::time::HZ;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::l4::udp::step;
 use crate::pure::l4::udp::Limits;
+use crate::pure::l4::udp::Memory;
 use crate::pure::status::Bit;
 use crate::pure::tuple::proto;
 use crate::pure::wire::udp;
@@ -39,9 +41,14 @@ pub(crate) fn packet(
         unreplied: limits.get(0),
         replied: limits.get(1),
     };
+    let memory = Memory {
+        stream: conn.udp_stream(),
+        turns: conn.marks().turns(),
+    };
     let step = step(
         conn.status(),
-        conn.udp_stream(),
+        info.dir(),
+        memory,
         time::jiffies(),
         HZ,
         &limits,
@@ -49,9 +56,15 @@ pub(crate) fn packet(
     if let Some(stream) = step.stream {
         conn.set_udp_stream(stream);
     }
+    if step.turns != memory.turns {
+        conn.set_marks(conn.marks().with_turns(step.turns));
+    }
     l4::refresh(conn, info, step.timeout, skb.len());
     if step.assure && !conn.test_and_set_bit(Bit::Assured) {
         events::cache(conn, Event::Assured);
+    }
+    if step.returns {
+        reclaim::proven(conn);
     }
     Opinion::Accept
 }

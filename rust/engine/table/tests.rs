@@ -7,6 +7,8 @@ use kernel::prelude::*;
 use super::*;
 use crate::engine::account;
 use crate::engine::confirm;
+use crate::engine::fair::Origin;
+use crate::engine::reclaim;
 use crate::engine::survey::Survey;
 use crate::linux::gfp::Gfp;
 use crate::pure::policy::class::Class;
@@ -44,7 +46,15 @@ fn insert_in(zone: Zone, port: u16, ticks: u32) -> Result<ARef<Conn>> {
     let original = tuple(port);
     let reply = original.invert().ok_or(EINVAL)?;
     let hash = Hash(0);
-    let new = conn::alloc(Net::init(), zone, &original, &reply, hash, Gfp::KERNEL)?;
+    let new = conn::alloc(
+        Net::init(),
+        zone,
+        &original,
+        &reply,
+        hash,
+        Origin::Made,
+        Gfp::KERNEL,
+    )?;
     new.add_status(Status::CONFIRMED);
     new.set_timeout(time::now().plus(ticks).0);
     confirm::insert_made(&new)?;
@@ -102,6 +112,30 @@ mod tests {
         assert!(!account::evict(&conn, Class::Unreplied, Reason::Hint));
         assert_eq!(evicted(), before + 1);
         assert_eq!(classes()?, there);
+        Ok(())
+    }
+
+    #[test]
+    fn privilege_wants_proof_and_children_follow() -> Result {
+        let (conn, child) = (insert(20, 1000)?, insert(21, 1000)?);
+        assert_eq!(reclaim::judge(&conn), Class::Unreplied);
+        conn.add_status(Status::SEEN_REPLY | Status::ASSURED);
+        assert_eq!(reclaim::judge(&conn), Class::Answered);
+        reclaim::proven(&conn);
+        assert_eq!(reclaim::judge(&conn), Class::Active);
+        // The mark is no part of the key.
+        for dir in Dir::BOTH {
+            let found = find_port(zone(), 20, dir);
+            assert!(found.is_some_and(|(found, at)| *found == *conn && at == dir));
+        }
+        assert_eq!(reclaim::judge(&child), Class::Unreplied);
+        // SAFETY: The child gets a reference to its master, which its end puts.
+        unsafe { (*child.as_ptr()).master = conn.as_ptr() };
+        core::mem::forget(conn.to_ref());
+        assert_eq!(reclaim::judge(&child), Class::Active);
+        conn::reap(&conn);
+        assert_eq!(reclaim::judge(&child), Class::Unreplied);
+        conn::reap(&child);
         Ok(())
     }
 
@@ -207,12 +241,28 @@ mod tests {
         let before = count();
         let original = tuple(6);
         let reply = original.invert().ok_or(EINVAL)?;
-        let new = conn::alloc(Net::init(), zone(), &original, &reply, Hash(7), Gfp::KERNEL)?;
+        let new = conn::alloc(
+            Net::init(),
+            zone(),
+            &original,
+            &reply,
+            Hash(7),
+            Origin::Made,
+            Gfp::KERNEL,
+        )?;
         assert!(new.saved_hash() == Hash(7));
         assert_eq!(count(), before + 1);
         drop(new);
         assert_eq!(count(), before);
-        let new = conn::alloc(Net::init(), zone(), &original, &reply, Hash(7), Gfp::KERNEL)?;
+        let new = conn::alloc(
+            Net::init(),
+            zone(),
+            &original,
+            &reply,
+            Hash(7),
+            Origin::Made,
+            Gfp::KERNEL,
+        )?;
         drop(new.publish());
         assert_eq!(count(), before);
         Ok(())

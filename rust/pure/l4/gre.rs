@@ -13,6 +13,8 @@
 //!
 //! C counterpart: `nf_conntrack_gre_packet`.
 
+use super::super::num::Dir;
+use super::super::policy::proof::Turns;
 use super::super::status::Status;
 
 /// How long an entry stays without a packet, in ticks.
@@ -33,12 +35,25 @@ pub struct Step {
     pub timeout: u32,
     /// Whether the entry is proven now; it may have been so before.
     pub assure: bool,
+    /// The turns that the originator has taken.
+    pub turns: Turns,
+    /// Whether it gets the answers, as far as that can be told.
+    pub returns: bool,
 }
 
-/// What a packet does to the entry with this `status` and timeouts of its `own`; `limits` are those
-/// of the namespace or of the policy attached to the flow.
+/// What an entry remembers between packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Timeouts of its own.
+    pub timers: Timers,
+    /// The turns that the originator has taken.
+    pub turns: Turns,
+}
+
+/// What a packet in direction `dir` does to the entry with this `status`; `limits` are those of the
+/// namespace or of the policy attached to the flow.
 #[inline]
-pub const fn step(status: Status, own: Timers, limits: Timers) -> Step {
+pub const fn step(status: Status, dir: Dir, memory: Memory, limits: Timers) -> Step {
     let learned = if status.has(Status::CONFIRMED) {
         None
     } else {
@@ -46,9 +61,10 @@ pub const fn step(status: Status, own: Timers, limits: Timers) -> Step {
     };
     let timers = match learned {
         Some(learned) => learned,
-        None => own,
+        None => memory.timers,
     };
     let answered = status.has(Status::SEEN_REPLY);
+    let turns = memory.turns.after(dir);
     Step {
         timers: learned,
         timeout: if answered {
@@ -57,6 +73,8 @@ pub const fn step(status: Status, own: Timers, limits: Timers) -> Step {
             timers.unreplied
         },
         assure: answered && !status.any(Status::ASSURED.with(Status::NAT_CLASH)),
+        turns,
+        returns: answered && turns.are_enough(),
     }
 }
 
@@ -93,8 +111,19 @@ mod tests {
                 timers,
                 timeout,
                 assure,
+                turns: Turns::from_raw(1),
+                returns: false,
             };
-            assert_eq!(step(status, OWN, LIMITS), expected);
+            let memory = |turns| Memory {
+                timers: OWN,
+                turns: Turns::from_raw(turns),
+            };
+            let got = step(status, Dir::Original, memory(1), LIMITS);
+            assert_eq!(got, expected);
+            let answered = status.has(Status::SEEN_REPLY);
+            let after = |turns, dir| step(status, dir, memory(turns), LIMITS).returns;
+            assert_eq!(after(5, Dir::Original), answered);
+            assert!(!after(4, Dir::Original) && !after(1, Dir::Reply));
         }
     }
 }

@@ -335,6 +335,9 @@ pub struct Step {
     pub protoinfo: bool,
     /// The connection has just proved itself: set `IPS_ASSURED` and tell (`IPCT_ASSURED`).
     pub assured: bool,
+    /// The sender has acknowledged all that was seen of the other side, by a number that it could
+    /// not choose (see [`policy::proof`](super::super::policy::proof)).
+    pub acked: bool,
     /// What the log of invalid packets says.
     pub log: Option<Log>,
 }
@@ -365,6 +368,7 @@ impl Step {
             verdict: Verdict::Pass,
             protoinfo: false,
             assured: false,
+            acked: false,
             log,
         }
     }
@@ -375,6 +379,7 @@ impl Step {
             verdict: Verdict::Invalid { shorten },
             protoinfo: false,
             assured: false,
+            acked: false,
             log: Some(log),
         }
     }
@@ -546,7 +551,11 @@ pub fn step<T: Fn(Slot) -> u32>(
     if from != to && to == State::FinWait {
         tracking.side_mut(dir).flags |= flag::CLOSE_INIT;
     }
-    conclude(tracking, kind, segment, env, from, to)
+    let acked = window::acknowledges_all(tracking, dir, segment, env.seq_offset);
+    Step {
+        acked,
+        ..conclude(tracking, kind, segment, env, from, to)
+    }
 }
 
 /// A transition that the table allows.
@@ -888,6 +897,7 @@ fn conclude<T: Fn(Slot) -> u32>(
         verdict: Verdict::Pass,
         protoinfo: from != to,
         assured: false,
+        acked: false,
         log: None,
     };
 
@@ -924,6 +934,7 @@ fn conclude<T: Fn(Slot) -> u32>(
     kernel::prelude::kunit_tests(nf_conntrack_pure_tcp)
 )]
 mod tests {
+    use super::super::super::policy::proof::Acks;
     use super::super::super::wire::tcp::Options;
     use super::*;
     use core::mem::offset_of;
@@ -972,6 +983,7 @@ mod tests {
         policy: Policy,
         confirmed: bool,
         loose: bool,
+        acks: Acks,
     }
 
     fn segment(flags: Flags, seq: Seq, ack: Seq, payload: u32) -> Segment<'static> {
@@ -1023,6 +1035,7 @@ mod tests {
             },
             confirmed: false,
             loose: true,
+            acks: Acks::from_raw(0),
         };
 
         /// Does what the caller of the tracker does.
@@ -1040,6 +1053,9 @@ mod tests {
             let step = step(&mut self.tracking, dir, segment, &env);
             if !matches!(step.verdict, Verdict::Invalid { .. }) {
                 self.confirmed = true;
+                if step.acked {
+                    self.acks = self.acks.after(dir);
+                }
                 self.entry.assured |= step.assured;
                 self.entry.seen_reply |= dir == REPLY;
             }
@@ -1057,6 +1073,7 @@ mod tests {
                 verdict: Verdict::Invalid { shorten: None },
                 protoinfo: false,
                 assured: false,
+                acked: false,
                 log: None,
             })
         }
@@ -1162,6 +1179,59 @@ mod tests {
         assert_eq!(offset_of!(Sender, ingress), 18);
         assert_eq!(offset_of!(Tracking, probing), 60);
         assert_eq!(size_of::<Tracking>(), 64);
+    }
+
+    #[test]
+    fn a_handshake_is_proof() {
+        for conn in [Conn::NEW, Conn::syn_sent(), Conn::syn_recv()] {
+            assert!(!conn.acks.are_both());
+        }
+        for conn in [Conn::established(), Conn::busy(), Conn::time_wait()] {
+            assert!(conn.acks.are_both());
+        }
+    }
+
+    #[test]
+    fn a_guess_inside_the_window_is_no_proof() {
+        // One who did not see the answer acknowledges what was not sent, or less than was.
+        for guess in [0, 2, u32::MAX, 0u32.wrapping_sub(60_000)] {
+            let mut conn = Conn::syn_recv();
+            let _ = conn.send(ORIGINAL, ACK, 1, guess, 0);
+            let _ = conn.send(ORIGINAL, ACK, 1, guess, 100);
+            assert!(!conn.acks.are_both());
+        }
+        // Nor is a reset, even with the right number.
+        let mut conn = Conn::syn_recv();
+        let _ = conn.send(ORIGINAL, RST.with(ACK), 1, 1, 0);
+        assert!(!conn.acks.are_both());
+    }
+
+    #[test]
+    fn what_was_picked_up_is_proven_by_both_sides() {
+        // One side alone, whatever it says and however long.
+        let mut conn = Conn::NEW;
+        for at in 0..9 {
+            let _ = conn.send(ORIGINAL, ACK, 100 * at, 7, 100);
+        }
+        assert!(!conn.acks.are_both());
+        // An answer makes it assured, but the first side has not shown that it sees it.
+        let _ = conn.send(REPLY, ACK, 7, 900, 10);
+        let _ = conn.send(ORIGINAL, ACK, 900, 7, 10);
+        assert!(conn.entry.assured && !conn.acks.are_both());
+        let _ = conn.send(ORIGINAL, ACK, 910, 17, 0);
+        let _ = conn.send(REPLY, ACK, 17, 905, 0);
+        assert!(!conn.acks.are_both());
+        let _ = conn.send(REPLY, ACK, 17, 910, 0);
+        assert!(conn.acks.are_both());
+
+        // The other way round.
+        let mut conn = Conn::NEW;
+        let _ = conn.send(ORIGINAL, ACK, 0, 0, 100);
+        let _ = conn.send(REPLY, ACK, 0, 50, 10);
+        let _ = conn.send(ORIGINAL, ACK, 100, 10, 10);
+        assert!(!conn.acks.are_both());
+        let _ = conn.send(REPLY, ACK, 10, 110, 0);
+        assert!(conn.acks.are_both());
     }
 
     #[test]

@@ -8,12 +8,17 @@
 //! | yes | no | unreplied | - |
 //! | yes | yes | replied | from now on, unless it was a clash |
 //!
+//! Proven here is what user space knows as assured. Whether the originator gets the answers, on
+//! which eviction depends, is counted beside it: [`policy::proof`](super::super::policy::proof).
+//!
 //! So a question with one answer (a name look-up) goes soon, and what keeps talking stays.
 //!
 //! C counterpart: `nf_conntrack_udp_packet`. The checks before it are in
 //! [`wire::udp`](super::super::wire::udp).
 
+use super::super::num::Dir;
 use super::super::num::Jiffies;
+use super::super::policy::proof::Turns;
 use super::super::status::Status;
 
 /// Seconds after which an answered flow is a stream.
@@ -37,12 +42,32 @@ pub struct Step {
     pub timeout: u32,
     /// Whether the entry is proven now; it may have been so before.
     pub assure: bool,
+    /// The turns that the originator has taken.
+    pub turns: Turns,
+    /// Whether it gets the answers, as far as that can be told.
+    pub returns: bool,
 }
 
-/// What a valid datagram does to the entry with this `status`, that counts as a stream after
-/// `stream`. `hz` is the number of ticks in a second.
+/// What an entry remembers between datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// When it counts as a stream.
+    pub stream: Jiffies,
+    /// The turns that the originator has taken.
+    pub turns: Turns,
+}
+
+/// What a valid datagram in direction `dir` does to the entry with this `status`. `hz` is the number
+/// of ticks in a second.
 #[inline]
-pub const fn step(status: Status, stream: Jiffies, now: Jiffies, hz: u32, limits: &Limits) -> Step {
+pub const fn step(
+    status: Status,
+    dir: Dir,
+    memory: Memory,
+    now: Jiffies,
+    hz: u32,
+    limits: &Limits,
+) -> Step {
     let learned = if status.has(Status::CONFIRMED) {
         None
     } else {
@@ -50,9 +75,10 @@ pub const fn step(status: Status, stream: Jiffies, now: Jiffies, hz: u32, limits
     };
     let since = match learned {
         Some(learned) => learned,
-        None => stream,
+        None => memory.stream,
     };
     let streaming = status.has(Status::SEEN_REPLY) && now.after(since);
+    let turns = memory.turns.after(dir);
     Step {
         stream: learned,
         timeout: if streaming {
@@ -62,6 +88,8 @@ pub const fn step(status: Status, stream: Jiffies, now: Jiffies, hz: u32, limits
         },
         // An entry from a clash sees one direction only and is to go soon.
         assure: streaming && !status.any(Status::ASSURED.with(Status::NAT_CLASH)),
+        turns,
+        returns: streaming && turns.are_enough(),
     }
 }
 
@@ -77,7 +105,11 @@ mod tests {
         unreplied: 30,
         replied: 120,
     };
-    const STREAM: Jiffies = Jiffies(1000);
+    const MEMORY: Memory = Memory {
+        stream: Jiffies(1000),
+        turns: Turns::from_raw(0),
+    };
+    const ENOUGH: Turns = Turns::from_raw(2);
 
     #[test]
     fn status_and_age_decide() {
@@ -94,13 +126,27 @@ mod tests {
             (seen | Status::NAT_CLASH, 1, 120, false),
         ];
         for (status, late, timeout, assure) in table {
-            let now = Jiffies(STREAM.0.wrapping_add_signed(late));
+            let now = Jiffies(MEMORY.stream.0.wrapping_add_signed(late));
             let expected = Step {
                 stream: None,
                 timeout,
                 assure,
+                turns: MEMORY.turns,
+                returns: false,
             };
-            assert_eq!(step(status, STREAM, now, 250, &LIMITS), expected);
+            let dir = Dir::Original;
+            assert_eq!(step(status, dir, MEMORY, now, 250, &LIMITS), expected);
+            // With turns enough, a stream is proof.
+            let memory = Memory {
+                turns: ENOUGH,
+                ..MEMORY
+            };
+            let expected = Step {
+                turns: ENOUGH,
+                returns: timeout == LIMITS.replied,
+                ..expected
+            };
+            assert_eq!(step(status, dir, memory, now, 250, &LIMITS), expected);
         }
     }
 
@@ -112,8 +158,11 @@ mod tests {
                 stream: Some(Jiffies(498)),
                 timeout: 30,
                 assure: false,
+                turns: MEMORY.turns,
+                returns: false,
             };
-            assert_eq!(step(status, STREAM, now, 250, &LIMITS), expected);
+            let got = step(status, Dir::Original, MEMORY, now, 250, &LIMITS);
+            assert_eq!(got, expected);
         }
     }
 }

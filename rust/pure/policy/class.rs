@@ -23,11 +23,13 @@ pub enum Class {
     Closing,
     /// Nobody answered yet.
     Unreplied,
-    /// Answered, but without a proof that the originator is there and goes on talking.
+    /// Answered, or assured, but without a proof that the originator gets the answers (see
+    /// [`proof`](super::proof)).
     Answered,
     /// Assured, and idle for longer than its soft timeout.
     Idle,
-    /// Assured and alive, or carried by a flow table: never evicted.
+    /// Assured, proven and alive, or carried by a flow table, or expected by one of these: evicted
+    /// for another one of these only, see [`fair`](super::fair).
     Active,
 }
 
@@ -82,13 +84,14 @@ impl Class {
         Class::Idle,
     ];
 
-    /// The class of an entry with this `status`; `ending` and `idle`, whether it is idle beyond its
-    /// soft timeout, are asked only where they matter.
+    /// The class of an entry with this `status` for itself; `ending`, `proven` and `idle`, whether
+    /// it is idle beyond its soft timeout, are asked only where they matter.
     #[inline]
     pub fn of(
         status: Status,
         expired: bool,
         ending: impl FnOnce() -> Ending,
+        proven: impl FnOnce() -> bool,
         idle: impl FnOnce() -> bool,
     ) -> Self {
         if expired {
@@ -101,7 +104,9 @@ impl Class {
             Ending::Closed => Class::Closed,
             Ending::Closing => Class::Closing,
             Ending::NotYet if status.any(Status::ASSURED) => {
-                if idle() {
+                if !proven() {
+                    Class::Answered
+                } else if idle() {
                     Class::Idle
                 } else {
                     Class::Active
@@ -109,6 +114,24 @@ impl Class {
             }
             Ending::NotYet if status.any(Status::SEEN_REPLY) => Class::Answered,
             Ending::NotYet => Class::Unreplied,
+        }
+    }
+
+    /// The class of an entry that another one expected, whose class is asked where it matters: what
+    /// has not ended stays with an active master. It keeps what it has earned itself when that goes.
+    #[inline]
+    pub fn of_child(self, master: impl FnOnce() -> Class) -> Self {
+        self.unless(|| master() == Class::Active)
+    }
+
+    /// The class of an entry that has not ended and may go, unless something protects it.
+    #[inline]
+    pub fn unless(self, is_protected: impl FnOnce() -> bool) -> Self {
+        let may = matches!(self, Class::Unreplied | Class::Answered | Class::Idle);
+        if may && is_protected() {
+            Class::Active
+        } else {
+            self
         }
     }
 
@@ -187,7 +210,28 @@ mod tests {
             (CARRIED, false, Closed, true, Class::Active),
         ];
         for (status, expired, ending, idle, expected) in table {
-            assert!(Class::of(status, expired, || ending, || idle) == expected);
+            let of = |proven| Class::of(status, expired, || ending, || proven, || idle);
+            assert!(of(true) == expected);
+            // Without proof it is no more than answered, wherever it would be more.
+            let carried = status.any(Status::OFFLOAD);
+            assert!(carried || of(false) == expected.min(Class::Answered));
+        }
+    }
+
+    #[test]
+    fn children_follow_an_active_master() {
+        use Class::*;
+        let all = Class::QUEUED.into_iter().chain([Expired, Active]);
+        for own in all.clone() {
+            let stays = matches!(own, Unreplied | Answered | Idle);
+            for master in all.clone() {
+                let expected = if stays && master == Active {
+                    Active
+                } else {
+                    own
+                };
+                assert!(own.of_child(|| master) == expected);
+            }
         }
     }
 

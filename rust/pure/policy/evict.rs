@@ -121,6 +121,26 @@ pub const fn calm(max: u32) -> u32 {
     low_water(max) / 4 * 3
 }
 
+/// For how many entries a namespace with `count` of `max` needs queues; zero for none. The largest
+/// namespace of a machine near its limit needs some whatever it may have itself.
+#[inline]
+pub const fn queues_for(count: u32, max: u32, is_largest: bool) -> u32 {
+    const LEAST: u32 = 1024;
+    if count > low_water(max) {
+        return max;
+    }
+    if !is_largest {
+        return 0;
+    }
+    let twice = count.saturating_mul(2);
+    let size = if twice < LEAST { LEAST } else { twice };
+    if size < max {
+        size
+    } else {
+        max
+    }
+}
+
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
 #[cfg_attr(
     CONFIG_KUNIT = "y",
@@ -199,6 +219,17 @@ mod tests {
         assert_eq!(pressure_mark(u32::MAX), 42_949_672 * 95);
         assert_eq!(low_water(65_536), 32_768);
         assert_eq!(calm(65_536), 24_576);
+        let table = [
+            (32_769, false, 65_536),
+            (32_768, false, 0),
+            (32_768, true, 65_536),
+            (30_000, true, 60_000),
+            (1, true, 1024),
+        ];
+        for (count, is_largest, size) in table {
+            assert_eq!(queues_for(count, 65_536, is_largest), size);
+        }
+        assert_eq!(queues_for(3, 8, true), 8);
         assert_eq!(next_bucket(6, 8), 7);
         assert_eq!(next_bucket(7, 8), 0);
         assert_eq!(next_bucket(u32::MAX, 8), 0);

@@ -8,6 +8,7 @@ use rconntrack_pure::l4::gre;
 use rconntrack_pure::l4::udp;
 use rconntrack_pure::num::Dir;
 use rconntrack_pure::num::Jiffies;
+use rconntrack_pure::policy::proof::Turns;
 use rconntrack_pure::status::Status;
 
 /// An entry, kept as the engine keeps it.
@@ -15,6 +16,7 @@ struct Entry {
     status: Status,
     stream: Jiffies,
     timers: gre::Timers,
+    turns: Turns,
 }
 
 impl Entry {
@@ -27,6 +29,7 @@ impl Entry {
                 unreplied: 1,
                 replied: 2,
             },
+            turns: Turns::default(),
         }
     }
 
@@ -59,17 +62,25 @@ proptest! {
         let mut age = 0;
         let mut answered = false;
         let mut proven = false;
+        let (mut turns, mut waiting) = (0, false);
         for (at, (gap, reply)) in packets.into_iter().enumerate() {
             let dir = if reply && at > 0 { Dir::Reply } else { Dir::Original };
             age += if at > 0 { gap } else { 0 };
             let now = Jiffies(start).plus(age);
-            let step = udp::step(entry.status, entry.stream, now, hz, &limits);
+            let memory = udp::Memory { stream: entry.stream, turns: entry.turns };
+            let step = udp::step(entry.status, dir, memory, now, hz, &limits);
 
             let streaming = answered && age > 2 * hz;
             prop_assert_eq!(step.stream.is_some(), at == 0);
             prop_assert_eq!(step.timeout, if streaming { 120 } else { 30 });
             prop_assert_eq!(step.assure, streaming && !proven && !clash);
+            if dir == Dir::Original && waiting {
+                turns += 1;
+            }
+            waiting = dir == Dir::Reply || waiting && dir != Dir::Original;
+            prop_assert_eq!(step.returns, streaming && turns >= 2);
 
+            entry.turns = step.turns;
             entry.stream = step.stream.unwrap_or(entry.stream);
             entry.settle(dir, step.assure);
             if clash {
@@ -89,10 +100,13 @@ proptest! {
         for (at, (_, reply)) in packets.into_iter().enumerate() {
             let dir = if reply && at > 0 { Dir::Reply } else { Dir::Original };
             let limits = timers(if at == 0 { first } else { later });
-            let step = gre::step(entry.status, entry.timers, limits);
+            let memory = gre::Memory { timers: entry.timers, turns: entry.turns };
+            let step = gre::step(entry.status, dir, memory, limits);
             prop_assert_eq!(step.timers.is_some(), at == 0);
             prop_assert_eq!(step.timeout, if answered { first.1 } else { first.0 });
             prop_assert_eq!(step.assure, answered && !entry.status.has(Status::ASSURED));
+            entry.turns = step.turns;
+            prop_assert!(!step.returns || answered);
             entry.timers = step.timers.unwrap_or(entry.timers);
             entry.settle(dir, step.assure);
             answered |= dir == Dir::Reply;

@@ -13,6 +13,7 @@ A test starts one agent and writes commands; each is answered by one line, `ok
   exchange CLIENT SERVER BYTES        exact CLIENT SERVER BYTES
   scan NS ADDR FIRST LAST
   inject-many NS DEV MAC COUNT [FIRST]
+  flows LEFT RIGHT KIND NET FIRST HOSTS [PORT] [PORTS]
   look NS [PROTO]
   queue NAME NS NUMBER    queue-get NAME    queue-let NAME [drop]    queue-close NAME
 """
@@ -335,12 +336,35 @@ def inject_many(ns, dev, mac, count, first="1"):
         inject(ns, dev, mac, "udp", f"sport={port}", f"dport={2000 + i // 60000}")
 
 
+# What `flows` puts on the wires: side, flags, number and acknowledged number of each segment.
+FLOWS = {
+    "shaken": [("l", "S", 99, 0), ("r", "SA", 499, 100), ("l", "A", 100, 500)],
+    # The other side answers, but nobody acknowledges what was sent.
+    "loose": [("l", "A", 100, 400), ("r", "A", 500, 90), ("l", "A", 100, 400)],
+    # One side says goodbye, again and again.
+    "ending": [("l", "S", 99, 0), ("r", "SA", 499, 100), ("l", "A", 100, 500), ("l", "FA", 100, 500), ("l", "FA", 100, 500)],
+    "again": [("l", "FA", 100, 500)],
+}
+
+
+def flows(left, right, kind, net, first, hosts, port="1000", ports="1"):
+    """TCP flows through the router, from HOSTS hosts of NET (as 10.99.0.) to 10.0.2.9, PORTS each."""
+    wire = {"l": (left, "c0", "02:00:00:00:01:01"), "r": (right, "s0", "02:00:00:00:02:01")}
+    for host in range(int(first), int(first) + int(hosts)):
+        for number in range(int(port), int(port) + int(ports)):
+            there, back = (f"{net}{host}", str(number)), ("10.0.2.9", "80")
+            for side, flags, seq, ack in FLOWS[kind]:
+                (src, sport), (dst, dport) = (there, back) if side == "l" else (back, there)
+                inject(*wire[side], "tcp", f"src={src}", f"dst={dst}", f"sport={sport}", f"dport={dport}",
+                       f"flags={flags}", f"seq={seq}", f"ack={ack}")
+
+
 COMMANDS = {
     "tcp-listen": tcp_listen, "tcp-connect": tcp_connect, "accept": accept, "udp": udp, "udp-to": udp_to,
     "send": send, "send-quoted": send_quoted, "recv": recv, "recv-quoted": recv_quoted, "exchange": exchange,
     "exact": exact, "shut": shut, "close": close, "reset": reset, "ping": ping,
     "inject": inject, "scan": scan, "look": look,
-    "queue": queue, "queue-get": queue_get, "queue-let": queue_let, "queue-close": queue_close, "inject-many": inject_many,
+    "flows": flows, "queue": queue, "queue-get": queue_get, "queue-let": queue_let, "queue-close": queue_close, "inject-many": inject_many,
 }
 
 

@@ -57,7 +57,7 @@ nf_conntrack_udp_timeout_stream t 120
 '
 
 # What mainline does not have: Documentation/reclaim.rst, probing.rst.
-own='_soft_timeout_|_adaptive_(start|end)( |$)|_full_policy( |$)|_occupancy_label( |$)|_tcp_probe_'
+own='_soft_timeout_|_adaptive_(start|end)( |$)|_full_policy( |$)|_occupancy_label( |$)|_tcp_probe_|_fair(_prefix6?)?( |$)|_reserved( |$)|_total_max( |$)'
 
 py "$R" list | grep -vE "$own" >"$tmp/child"
 init list | grep -vE "$own" >"$tmp/init"

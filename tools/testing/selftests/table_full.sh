@@ -46,7 +46,9 @@ is "each of the others was dropped early or refused" 400 $((early + drop + $(siz
 within "most gave way" 150 250 "$early"
 is "what was not refused passed" $((400 - drop)) "$(packets "$R" passed)"
 
-# A table of assured entries: nothing gives way.
+# A table of assured entries: nothing gives way. (Of our module's, one of the source that has the most
+# would, see reclaim.sh.)
+[ ! -e /proc/sys/net/netfilter/nf_conntrack_fair ] || setctl "$R" net.netfilter.nf_conntrack_fair=0
 flush "$R"
 ok "200 assured entries" in_ns "$R" python3 "$here/churn.py" insert 0 200
 is "are in" 200 "$(size "$R")"

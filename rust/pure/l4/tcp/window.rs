@@ -258,6 +258,22 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Whether a segment that was let through acknowledges all that was seen of its receiver, which is
+/// known from a segment of that side's own.
+#[inline]
+pub(super) fn acknowledges_all(
+    tracking: &Tracking,
+    dir: Dir,
+    segment: &Segment<'_>,
+    seq_offset: i32,
+) -> bool {
+    let receiver = tracking.side(dir.opposite());
+    segment.flags.has(Flags::ACK)
+        && !segment.flags.has(Flags::RST)
+        && receiver.max_win != 0
+        && untranslated(segment.ack, seq_offset) == receiver.end
+}
+
 /// A number of the other direction, as it was before NAT shifted it by `offset`.
 #[inline]
 fn untranslated(number: Seq, offset: i32) -> Seq {

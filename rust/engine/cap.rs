@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The limit of entries of all namespaces together, which is off unless somebody sets it.
+//!
+//! ```text
+//!   alloc, free ---> TOTAL, as long as there is a limit
+//!   reclaim's worker: what the total really is, and which namespace is the largest
+//!   alloc at the limit ---> one of the largest namespace goes
+//! ```
+//!
+//! Without a limit nothing is counted, and nobody evicts an entry of another namespace.
+//!
+//! No C counterpart.
+
+use core::ptr::addr_of;
+use core::ptr::addr_of_mut;
+use kernel::prelude::*;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Relaxed;
+
+use crate::bindings;
+use crate::engine::reclaim;
+use crate::linux::net::Net;
+use crate::linux::once::read_once;
+use crate::linux::once::write_once;
+use crate::linux::rcu::Held;
+use crate::pure::policy::evict;
+
+/// The limit; zero is none (`nf_conntrack_total_max`).
+static mut LIMIT: u32 = 0;
+
+/// The limit for which the worker has counted; zero if it has not.
+static mut COUNTED_FOR: u32 = 0;
+
+/// The number of entries, about: counted from when the limit was set, and put right by the worker.
+static TOTAL: Atomic<i32> = Atomic::<i32>::new(0);
+
+/// The namespace with the most entries, while the machine is near the limit.
+static mut LARGEST: *const bindings::net = core::ptr::null();
+
+/// The word that the sysctl sets.
+pub(crate) fn word() -> *mut c_void {
+    addr_of_mut!(LIMIT).cast()
+}
+
+/// The limit, if there is one.
+#[inline(always)]
+pub(crate) fn limit() -> Option<u32> {
+    // SAFETY: A word that the sysctl writes whole.
+    match unsafe { read_once(addr_of!(LIMIT)) } {
+        0 => None,
+        limit => Some(limit),
+    }
+}
+
+/// An entry is made. How many there are now, if they are counted.
+#[inline(always)]
+pub(crate) fn count() -> Option<u32> {
+    let limit = limit();
+    // SAFETY: A word that is written whole.
+    let known = unsafe { read_once(addr_of!(COUNTED_FOR)) };
+    if limit.unwrap_or(0) != known {
+        limit_has_changed(limit);
+    }
+    limit.map(|_| counted(TOTAL.fetch_add(1, Relaxed).wrapping_add(1)))
+}
+
+#[cold]
+fn limit_has_changed(limit: Option<u32>) {
+    match limit {
+        Some(_) => reclaim::call(0),
+        None => set_counted_for(0),
+    }
+}
+
+fn set_counted_for(limit: u32) {
+    // SAFETY: A word that is written whole.
+    unsafe { write_once(addr_of_mut!(COUNTED_FOR), limit) };
+}
+
+/// An entry is freed.
+#[inline(always)]
+pub(crate) fn give_back() {
+    if limit().is_some() {
+        TOTAL.add(-1, Relaxed);
+    }
+}
+
+fn counted(raw: i32) -> u32 {
+    u32::try_from(raw).unwrap_or(0)
+}
+
+/// Whether so many entries are near the limit.
+#[inline(always)]
+pub(crate) fn is_near(total: Option<u32>) -> bool {
+    match (total, limit()) {
+        (Some(total), Some(limit)) => total > evict::low_water(limit),
+        _ => false,
+    }
+}
+
+/// The worker has counted: there are `sum` entries. CONTEXT: the worker's list is locked.
+pub(crate) fn correct(sum: u32) {
+    let sum = i32::try_from(sum).unwrap_or(i32::MAX);
+    // What comes and goes meanwhile stays counted.
+    TOTAL.add(sum.wrapping_sub(TOTAL.load(Relaxed)), Relaxed);
+    set_counted_for(limit().unwrap_or(0));
+}
+
+/// The worker has found the largest namespace. CONTEXT: the worker's list is locked, in which it is.
+pub(crate) fn set_largest(net: Option<&Net>) {
+    let net = net.map_or(core::ptr::null(), |net| net.as_ptr().cast_const());
+    // SAFETY: A pointer that is written whole, with the list locked.
+    unsafe { write_once(addr_of_mut!(LARGEST), net) };
+}
+
+/// A namespace ends. CONTEXT: the worker's list is locked, and it is in it no more; a grace period
+/// passes before it goes.
+pub(crate) fn forget(net: &Net) {
+    // SAFETY: As in `set_largest`.
+    if unsafe { read_once(addr_of!(LARGEST)) } == net.as_ptr().cast_const() {
+        set_largest(None);
+    }
+}
+
+/// The largest namespace, if it has been found out.
+pub(crate) fn largest<'a>(_rcu: Held<'a>) -> Option<&'a Net> {
+    // SAFETY: It goes a grace period after it was forgotten, see `forget`.
+    unsafe {
+        let net = read_once(addr_of!(LARGEST));
+        (!net.is_null()).then(|| Net::from_raw(net))
+    }
+}

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sharing among sources, and the machine's own part: `pure::policy::fair` carried out.
+//!
+//! ```text
+//!   worker's walk --> records --> plan        when nearly all entries are proven
+//!   a tracker ------> joined --------> evict  one more is proven: the largest source pays
+//!   a full table ---> evict                   nothing of a lower class is left
+//! ```
+//!
+//! No C counterpart.
+
+use kernel::prelude::*;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Relaxed;
+
+use crate::bindings;
+use crate::engine::account;
+use crate::engine::reclaim;
+use crate::engine::table;
+use crate::linux::conn::Conn;
+use crate::linux::net::Net;
+use crate::linux::queues::Queues;
+use crate::linux::rcu::Held;
+use crate::linux::siphash::SecretKey;
+use crate::linux::stats::Counter;
+use crate::linux::zone::Zone;
+use crate::pure::num::Dir;
+use crate::pure::policy::fair;
+use crate::pure::policy::fair::Record;
+use crate::pure::policy::proof::Marks;
+use crate::pure::policy::ring::Hint;
+use crate::pure::policy::tally::Reason;
+use crate::pure::status::Status;
+use crate::pure::tuple::Addr;
+use crate::pure::tuple::Family;
+use crate::pure::tuple::Tuple;
+
+/// Victims that a packet looks at: more than one only where entries went since the plan was made.
+const LOOKS: u32 = 16;
+
+/// Who is who must not be guessed, or sources could be made to count as one.
+static KEY: SecretKey = SecretKey::new();
+
+/// Draws the key by which sources are told apart.
+///
+/// # Safety
+///
+/// The module is being loaded.
+pub(crate) unsafe fn draw_key() {
+    // SAFETY: By this function's contract.
+    unsafe { KEY.draw() };
+}
+
+/// Where a new entry comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A packet that came in.
+    Outside,
+    /// A packet of the machine itself.
+    Us,
+    /// No packet: user space or a program.
+    Made,
+}
+
+/// A source, as plans know it.
+#[derive(Clone, Copy)]
+pub(crate) struct Source(u64);
+
+impl Source {
+    /// One that has nothing, so that everybody gives to it.
+    pub(crate) const NOBODY: Source = Source(0);
+
+    fn new(net: &Net, addr: Addr, l3: u16, zone: Zone) -> Self {
+        let Some(family) = Family::from_number(l3) else {
+            return Source::NOBODY;
+        };
+        let bits = match family {
+            Family::V4 => net.fair_prefix(),
+            Family::V6 => net.fair_prefix6(),
+        };
+        let [a, b, c, d] = fair::network(addr.only(family), family, bits)
+            .0
+            .map(u64::from);
+        let rest = u64::from(l3) << 16 | u64::from(zone.id(Dir::Original));
+        let words = [a << 32 | b, c << 32 | d, rest];
+        Source(KEY.get().hash(&words, size_of_val(&words)))
+    }
+
+    /// Of an entry that is not made yet.
+    pub(crate) fn of_new(net: &Net, tuple: &Tuple, zone: Zone, origin: Origin) -> Self {
+        let addr = match origin {
+            Origin::Us => tuple.dst.addr,
+            Origin::Outside | Origin::Made => tuple.src.addr,
+        };
+        Source::new(net, addr, tuple.src.l3, zone)
+    }
+
+    /// Who pays for an entry: the source of the first of its masters. What the machine itself began
+    /// is charged to the other end.
+    fn of(conn: &Conn) -> Self {
+        let mut first = conn;
+        for _ in 0..reclaim::MASTERS {
+            match first.master() {
+                Some(master) => first = master,
+                None => break,
+            }
+        }
+        let tuple = first.tuple(Dir::Original);
+        let origin = if first.marks().any(Marks::OWN) {
+            Origin::Us
+        } else {
+            Origin::Outside
+        };
+        Source::of_new(first.net(), &tuple, first.zone(), origin)
+    }
+}
+
+/// Evicts a proven entry for another one of `source`, but not `newcomer`.
+pub(crate) fn evict(
+    net: &Net,
+    queues: &Queues,
+    source: Source,
+    newcomer: Option<&Conn>,
+    rcu: Held<'_>,
+) -> bool {
+    let Some(plan) = queues.plan().get(rcu) else {
+        queues.want_plan();
+        reclaim::call(0);
+        return false;
+    };
+    for _ in 0..LOOKS {
+        let Some(hint) = plan.take(source.0) else {
+            queues.want_plan();
+            return false;
+        };
+        let Some(conn) = table::find_hinted(hint, net, rcu) else {
+            continue;
+        };
+        let spared = conn.has(Status::OFFLOAD) || newcomer.is_some_and(|new| *new == *conn);
+        if !spared && account::evict(&conn, reclaim::judge(&conn), Reason::Fairness) {
+            net.count(Counter::EARLY_DROP);
+            return true;
+        }
+    }
+    // The plan is out of date.
+    queues.want_plan();
+    false
+}
+
+/// Evicts a proven entry for a new one, if sources share and nothing else can go.
+#[cold]
+pub(crate) fn make_room(net: &Net, source: Source, rcu: Held<'_>) -> bool {
+    if net.fair() == 0 {
+        return false;
+    }
+    let Some(queues) = net.private().queues().get(rcu) else {
+        return false;
+    };
+    evict(net, queues, source, None, rcu)
+}
+
+/// One more entry of a namespace with queues is proven. If there are too many, the largest source
+/// pays: once for this one, and once more while there are too few places for the unproven.
+pub(crate) fn joined(conn: &Conn, queues: &Queues, rcu: Held<'_>) {
+    let net = conn.net();
+    let max = table::max();
+    let count = net.private().entries().load(Relaxed).unsigned_abs();
+    if net.fair() == 0 || !fair::is_crowded(count, queues.spare(), max) {
+        return;
+    }
+    let source = Source::of(conn);
+    match queues.plan().get(rcu) {
+        Some(plan) => {
+            let paid = evict(net, queues, source, Some(conn), rcu);
+            plan.joined(source.0);
+            if paid && queues.spare() < fair::probation(max) {
+                evict(net, queues, source, Some(conn), rcu);
+            }
+        }
+        None => {
+            queues.owe(fair::probation(max));
+            queues.want_plan();
+            reclaim::call(0);
+        }
+    }
+}
+
+/// Pays what is owed: evicts so many proven entries of the largest sources.
+pub(crate) fn pay(net: &Net, queues: &Queues, owed: u32, rcu: Held<'_>) {
+    let missing = fair::probation(table::max()).saturating_sub(queues.spare());
+    for _ in 0..owed.min(missing) {
+        if !evict(net, queues, Source::NOBODY, None, rcu) {
+            return;
+        }
+    }
+}
+
+/// An entry is the machine's own: it began it ([`Marks::OWN`]), or is its other end. Counted only
+/// under pressure.
+#[inline]
+pub(crate) fn mark(conn: &Conn, mark: Marks) {
+    let mut marks = mark;
+    if reclaim::is_pressed() {
+        marks = marks.with(Marks::COUNTED);
+        counter(conn.net(), mark).add(1, Relaxed);
+    }
+    conn.add_marks(marks);
+}
+
+/// An entry is freed.
+#[inline]
+pub(crate) fn unmark(conn: &Conn) {
+    let marks = conn.marks();
+    if marks.any(Marks::COUNTED) {
+        counter(conn.net(), marks).add(-1, Relaxed);
+    }
+}
+
+fn counter(net: &Net, marks: Marks) -> &Atomic<i32> {
+    let [own, others] = net.private().local();
+    if marks.any(Marks::OWN) {
+        own
+    } else {
+        others
+    }
+}
+
+/// Whether an entry is the machine's own and within the part that is reserved for these.
+pub(crate) fn is_reserved(conn: &Conn) -> bool {
+    let marks = conn.marks();
+    if !marks.any(Marks::COUNTED) {
+        return false;
+    }
+    let net = conn.net();
+    let counted = |counter: &Atomic<i32>| u32::try_from(counter.load(Relaxed)).unwrap_or(0);
+    let [own, others] = net.private().local();
+    let reserve = fair::reserve(table::max(), net.reserved());
+    fair::is_reserved(
+        marks.any(Marks::OWN),
+        counted(own),
+        counted(others),
+        reserve,
+    )
+}
+
+/// Whether the machine itself is an end of a new connection.
+pub(crate) fn is_own(net: &Net, tuple: &Tuple, origin: Origin) -> bool {
+    match origin {
+        Origin::Us => true,
+        Origin::Made => false,
+        Origin::Outside => {
+            let addr = tuple.dst.addr.0;
+            // SAFETY: An address of that family; the caller's packet is in a read-side section.
+            unsafe { bindings::rct_is_local(net.as_ptr(), tuple.src.l3, addr.as_ptr().cast()) }
+        }
+    }
+}
+
+/// Proven entries, while the worker writes them down.
+pub(crate) struct Census {
+    records: KVVec<Record>,
+    /// The machine's own, as long as they are within their part.
+    own: KVVec<Record>,
+    reserve: usize,
+    /// There were more than there was room for: no plan can be made of this.
+    is_short: bool,
+}
+
+impl Census {
+    /// Room for the entries of a namespace. CONTEXT: sleepable.
+    pub(crate) fn new(net: &Net, max: u32) -> Result<Self> {
+        let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let room = usize::try_from(count.saturating_add(count / 8).saturating_add(64))?;
+        let reserve = usize::try_from(fair::reserve(max, net.reserved()))?;
+        Ok(Census {
+            records: KVVec::with_capacity(room, GFP_KERNEL)?,
+            own: KVVec::with_capacity(reserve.min(room), GFP_KERNEL)?,
+            reserve,
+            is_short: false,
+        })
+    }
+
+    /// Notes an entry that is active. CONTEXT: may be atomic.
+    pub(crate) fn note(&mut self, conn: &Conn, hint: Hint) {
+        if conn.has(Status::OFFLOAD) {
+            return;
+        }
+        let record = Record::new(Source::of(conn).0, hint);
+        if conn.marks().any(Marks::OWN.with(Marks::TO_US)) && self.reserve > 0 {
+            if self.own.len() < self.reserve && push(&mut self.own, record) {
+                return;
+            }
+            // They have more than their part: they are like all others.
+            self.reserve = 0;
+            for at in 0..self.own.len() {
+                if let Some(own) = self.own.get(at).copied() {
+                    self.is_short |= !push(&mut self.records, own);
+                }
+            }
+        }
+        self.is_short |= !push(&mut self.records, record);
+    }
+
+    /// All of them, if there was room for all.
+    pub(crate) fn records(&mut self) -> Option<&mut [Record]> {
+        (!self.is_short).then_some(&mut self.records)
+    }
+}
+
+/// Whether there was room.
+fn push(records: &mut KVVec<Record>, record: Record) -> bool {
+    records.len() < records.capacity() && records.push_within_capacity(record).is_ok()
+}
