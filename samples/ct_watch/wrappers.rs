@@ -14,6 +14,8 @@ pub(crate) mod lock;
 pub(crate) mod net;
 #[path = "../../rust/linux/once.rs"]
 pub(crate) mod once;
+#[path = "../../rust/linux/plan.rs"]
+pub(crate) mod plan;
 #[path = "../../rust/linux/procfs.rs"]
 pub(crate) mod procfs;
 #[path = "../../rust/linux/queues.rs"]
