@@ -168,6 +168,8 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         Self::wind_down();
+        // No namespace is left in it, but its memory: a static is never dropped.
+        *MEMBERS.lock() = KVec::new();
     }
 }
 

@@ -165,8 +165,9 @@ for key in gre_soft_timeout_stream sctp_soft_timeout_established udp_soft_timeou
 	sys $key 0
 done
 
-# --- a full table: who goes
+# --- a full table: who goes, but for fair shares: all that comes is of few sources
 
+sys fair 0
 echo 512 >$buckets
 echo 64 >$max
 # Timeouts that are long beside what a slow machine takes; the fillers live for 600 s.
