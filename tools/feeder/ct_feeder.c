@@ -28,9 +28,11 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <net/ip6_route.h>
 #include <net/netfilter/nf_conntrack_acct.h>
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_zones.h>
+#include <net/route.h>
 
 #include "ct_feeder.h"
 #include "ct_skb.h"
@@ -323,6 +325,34 @@ static void ctf_report_entries(struct ctf_file *f, struct ctf_result *r)
 	}
 }
 
+/*
+ * Who sends a packet has a route for it, and who translates the packet's
+ * destination asks for another one. Where there are no routes it has none.
+ */
+static void ctf_route(struct net *net, struct sk_buff *skb)
+{
+	struct dst_entry *dst;
+
+	if (skb->protocol == htons(ETH_P_IP)) {
+		struct flowi4 fl4 = { .daddr = ip_hdr(skb)->daddr };
+		struct rtable *rt = ip_route_output_key(net, &fl4);
+
+		if (IS_ERR(rt))
+			return;
+		dst = &rt->dst;
+	} else {
+		struct flowi6 fl6 = { .daddr = ipv6_hdr(skb)->daddr };
+
+		dst = ip6_route_output(net, NULL, &fl6);
+		if (dst->error) {
+			dst_release(dst);
+			return;
+		}
+	}
+	skb_dst_drop(skb);
+	skb_dst_set(skb, dst);
+}
+
 /* Runs the hooks of @path from the @from-th on; NULL when the packet is gone. */
 static struct sk_buff *ctf_walk(struct ctf_file *f, struct ctf_result *r,
 				struct sk_buff *skb, u8 path, unsigned int from,
@@ -332,6 +362,13 @@ static struct sk_buff *ctf_walk(struct ctf_file *f, struct ctf_result *r,
 	unsigned int i, verdict;
 
 	for (i = from; i < to && ctf_hooks[path][i] != 0xff; i++) {
+		/* Not routed: who translates it must not look for its IPsec. */
+		if (pf == NFPROTO_IPV4)
+			IPCB(skb)->flags |= IPSKB_XFRM_TRANSFORMED;
+		else
+			IP6CB(skb)->flags |= IP6SKB_XFRM_TRANSFORMED;
+		if (ctf_hooks[path][i] == NF_INET_LOCAL_OUT)
+			ctf_route(f->net, skb);
 		verdict = ct_run_hook(f->net, pf, ctf_hooks[path][i], skb);
 		r->verdict[r->nverdicts++] = verdict;
 		if ((verdict & NF_VERDICT_MASK) == NF_STOLEN)

@@ -81,6 +81,13 @@ impl Explained {
     }
 }
 
+/// Whether address translation took another source port, which it does by chance where
+/// an entry with the same reply is there already.
+fn by_chance(e: &Entry) -> bool {
+    const SRC_NAT_DONE: u32 = 1 << 7;
+    e.status & SRC_NAT_DONE != 0 && e.tuple[1].dport != e.tuple[0].sport
+}
+
 struct Differ {
     packet: usize,
     proto: u8,
@@ -114,9 +121,14 @@ impl Differ {
         self.proto = a.tuple[0].proto;
         self.field("entry.current", &a.current, &b.current, bool::to_string);
         self.field("entry.status", &a.status, &b.status, |s| show::status(*s));
+        let chance = by_chance(a) && by_chance(b);
         for dir in 0..2 {
             let name = ["entry.original", "entry.reply"][dir];
-            self.field(name, &a.tuple[dir], &b.tuple[dir], |t| {
+            let (mut x, mut y) = (a.tuple[dir].clone(), b.tuple[dir].clone());
+            if dir == 1 && chance {
+                (x.dport, y.dport) = (0, 0);
+            }
+            self.field(name, &x, &y, |t| {
                 format!("{} dir {}", show::tuple(t), t.dir)
             });
         }

@@ -9,6 +9,7 @@ use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::ops::Range;
+use std::process::Command;
 
 use crate::abi;
 use crate::file::Writer;
@@ -27,6 +28,17 @@ const ROOM: [(&str, &str); 2] = [
     ("ipv4/ipfrag_high_thresh", "536870912"),
     ("netfilter/nf_conntrack_frag6_high_thresh", "536870912"),
 ];
+
+fn tell(program: &str, args: &[&str]) -> Result<(), String> {
+    let done = Command::new(program)
+        .args(args)
+        .status()
+        .map_err(|e| format!("{program}: {e}"))?;
+    if !done.success() {
+        return Err(format!("{program} refuses {args:?}"));
+    }
+    Ok(())
+}
 
 /// A namespace of its own with the profile's settings, and the device in it.
 fn namespace(p: &Profile) -> Result<File, String> {
@@ -47,6 +59,15 @@ fn namespace(p: &Profile) -> Result<File, String> {
     for (name, value) in common.chain(own) {
         let path = format!("/proc/sys/net/{name}");
         fs::write(&path, value).map_err(|e| format!("{path} = {value}: {e}"))?;
+    }
+    if !p.rules.is_empty() {
+        tell("nft", &[p.rules])?;
+    }
+    if p.translate {
+        // What is sent from here is routed again to its translated address.
+        tell("ip", &["link", "set", "lo", "up"])?;
+        tell("ip", &["route", "add", "default", "dev", "lo"])?;
+        tell("ip", &["-6", "route", "add", "default", "dev", "lo"])?;
     }
     Ok(dev)
 }

@@ -7,9 +7,13 @@
 //! not meet the next.
 
 mod other;
+mod related;
 mod script;
 mod spoil;
 mod tcp;
+mod translate;
+
+use std::ops::Range;
 
 use fastrand::Rng;
 
@@ -22,32 +26,119 @@ use crate::wire;
 use crate::wire::Addr;
 use crate::wire::Ip;
 
-/// Settings of a namespace, below `net.netfilter.nf_conntrack_`.
+/// Settings of a namespace.
 pub struct Profile {
     pub name: &'static str,
+    /// Below `net.netfilter.nf_conntrack_`.
     pub sysctls: &'static [(&'static str, &'static str)],
+    /// What `nft` is told there.
+    pub rules: &'static str,
+    /// The rules translate the hosts' addresses, see [`translate`].
+    pub translate: bool,
 }
 
-pub const PROFILES: &[Profile] = &[
-    Profile {
+impl Profile {
+    const PLAIN: Profile = Profile {
         name: "default",
         sysctls: &[],
-    },
+        rules: "",
+        translate: false,
+    };
+}
+
+/// Each host by prefix, so that a port is chosen by chance only where two entries
+/// would have the same reply. For the same reason nobody opens a connection to a
+/// translated address, but for those that a helper expects.
+const TRANSLATED: &str = "
+table inet n {
+    chain strangers {
+        ip saddr 112.0.0.0/8 ct state new drop
+        ip6 saddr 2001:db8:6600::/40 ct state new drop
+    }
+    chain strangers_in { type filter hook prerouting priority filter; jump strangers; }
+    chain strangers_out { type filter hook output priority filter; jump strangers; }
+    chain destination {
+        dnat ip prefix to ip daddr map { 12.0.0.0/8 : 112.0.0.0/8 }
+        dnat ip6 prefix to ip6 daddr map { 2001:db8:200::/40 : 2001:db8:6600::/40 }
+    }
+    ct helper ftp { type \"ftp\" protocol tcp; }
+    ct helper tftp { type \"tftp\" protocol udp; }
+    chain helpers {
+        tcp dport 21 ct helper set \"ftp\"
+        udp dport 69 ct helper set \"tftp\"
+    }
+    chain helpers_in { type filter hook prerouting priority filter; jump helpers; }
+    chain helpers_out { type filter hook output priority filter; jump helpers; }
+    chain source {
+        snat ip prefix to ip saddr map { 11.0.0.0/8 : 111.0.0.0/8 }
+        snat ip6 prefix to ip6 saddr map { 2001:db8:100::/40 : 2001:db8:6500::/40 }
+    }
+    chain pre { type nat hook prerouting priority dstnat; jump destination; }
+    chain out { type nat hook output priority dstnat; jump destination; }
+    chain post { type nat hook postrouting priority srcnat; jump source; }
+    chain in { type nat hook input priority srcnat; jump source; }
+}";
+
+/// Nothing is translated, but everything is bound.
+const BOUND: &str = "
+table inet n {
+    chain pre { type nat hook prerouting priority dstnat; }
+    chain post { type nat hook postrouting priority srcnat; }
+}";
+
+/// Templates, policies, helpers, and connections that make others expected.
+const POLICIES: &str = "
+table inet p {
+    ct timeout tcp4 { protocol tcp; l3proto ip; policy = { syn_sent : 17, established : 100, close : 4 }; }
+    ct timeout tcp6 { protocol tcp; l3proto ip6; policy = { syn_recv : 18, established : 101 }; }
+    ct timeout udp4 { protocol udp; l3proto ip; policy = { unreplied : 19, replied : 102 }; }
+    ct helper ftp { type \"ftp\" protocol tcp; }
+    ct helper tftp { type \"tftp\" protocol udp; }
+    ct expectation data4 { protocol tcp; l3proto ip; dport 22; timeout 1m; size 2; }
+    ct expectation data6 { protocol tcp; l3proto ip6; dport 22; timeout 1m; size 2; }
+    chain raw {
+        udp dport 123 notrack
+        tcp dport 443 ct original zone set 3
+        udp dport 5060 ct original zone set udp length & 3
+    }
+    chain policies {
+        ip protocol tcp tcp dport 80 ct timeout set \"tcp4\"
+        ip6 nexthdr tcp tcp dport 80 ct timeout set \"tcp6\"
+        ip protocol udp udp dport 53 ct timeout set \"udp4\"
+        tcp dport 21 ct helper set \"ftp\"
+        udp dport 69 ct helper set \"tftp\"
+        ip protocol tcp tcp dport 80 ct state new ct expectation set \"data4\"
+        ip6 nexthdr tcp tcp dport 80 ct state new ct expectation set \"data6\"
+        ct state new ct mark set 7
+        ct state related ct mark set 9
+    }
+    chain raw_in { type filter hook prerouting priority raw; jump raw; }
+    chain raw_out { type filter hook output priority raw; jump raw; }
+    chain in { type filter hook prerouting priority filter; jump policies; }
+    chain out { type filter hook output priority filter; jump policies; }
+}";
+
+pub const PROFILES: &[Profile] = &[
+    Profile::PLAIN,
     Profile {
         name: "liberal",
         sysctls: &[("tcp_be_liberal", "1")],
+        ..Profile::PLAIN
     },
     Profile {
         name: "strict-pickup",
         sysctls: &[("tcp_loose", "0")],
+        ..Profile::PLAIN
     },
     Profile {
         name: "no-checksum",
         sysctls: &[("checksum", "0")],
+        ..Profile::PLAIN
     },
     Profile {
         name: "ignore-rst",
         sysctls: &[("tcp_ignore_invalid_rst", "1")],
+        ..Profile::PLAIN
     },
     Profile {
         name: "retrans",
@@ -56,10 +147,12 @@ pub const PROFILES: &[Profile] = &[
             ("tcp_timeout_max_retrans", "17"),
             ("tcp_timeout_unacknowledged", "23"),
         ],
+        ..Profile::PLAIN
     },
     Profile {
         name: "accounting",
         sysctls: &[("acct", "1"), ("timestamp", "1"), ("events", "1")],
+        ..Profile::PLAIN
     },
     Profile {
         name: "timeouts",
@@ -90,6 +183,7 @@ pub const PROFILES: &[Profile] = &[
             ("sctp_timeout_shutdown_ack_sent", "27"),
             ("sctp_timeout_heartbeat_sent", "28"),
         ],
+        ..Profile::PLAIN
     },
     Profile {
         name: "all-odd",
@@ -102,6 +196,23 @@ pub const PROFILES: &[Profile] = &[
             ("acct", "1"),
             ("events", "2"),
         ],
+        ..Profile::PLAIN
+    },
+    Profile {
+        name: "bound",
+        rules: BOUND,
+        ..Profile::PLAIN
+    },
+    Profile {
+        name: "translated",
+        rules: TRANSLATED,
+        translate: true,
+        ..Profile::PLAIN
+    },
+    Profile {
+        name: "policies",
+        rules: POLICIES,
+        ..Profile::PLAIN
     },
 ];
 
@@ -111,6 +222,9 @@ pub struct Sequence {
     pub title: String,
     pub steps: Vec<Step>,
 }
+
+/// What of a hundred sequences have announced connections.
+const RELATED: Range<u8> = 45..50;
 
 /// The number of the first random sequence.
 pub const RANDOM: u64 = 1_000_000;
@@ -135,6 +249,7 @@ pub fn sequence(seed: u64, number: u64, attempt: u32) -> Sequence {
         let (profile, v6) = (rest / 2, rest % 2 == 1);
         let mut g = Gen::new(Rng::with_seed(number), number, v6);
         g.ip_id += attempt * 1000;
+        g.translate = PROFILES[profile].translate;
         g.noise = Noise::default();
         g.style = Style::ALL[which % Style::ALL.len()];
         let (name, text) = script::SCRIPTS[which];
@@ -142,7 +257,11 @@ pub fn sequence(seed: u64, number: u64, attempt: u32) -> Sequence {
         return g.finish(number, profile, format!("script {name}"));
     }
     let mut rng = Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let profile = if rng.u8(..3) == 0 {
+    let kind = rng.u8(..100);
+    let profile = if RELATED.contains(&kind) && rng.u8(..4) != 0 {
+        // Those that have helpers.
+        PROFILES.len() - 1 - rng.usize(..2)
+    } else if rng.u8(..3) == 0 {
         0
     } else {
         rng.usize(..PROFILES.len())
@@ -150,11 +269,13 @@ pub fn sequence(seed: u64, number: u64, attempt: u32) -> Sequence {
     let v6 = rng.u8(..5) < 2;
     let mut g = Gen::new(rng, number, v6);
     g.ip_id += attempt * 1000;
+    g.translate = PROFILES[profile].translate;
     g.dress();
     let most = if g.rng.u8(..4) == 0 { 191 } else { 60 };
     let want = 10 + g.rng.usize(..most);
-    let title = match g.rng.u8(..100) {
-        0..50 => tcp::random(&mut g, want),
+    let title = match kind {
+        0..45 => tcp::random(&mut g, want),
+        n if RELATED.contains(&n) => related::random(&mut g, want),
         50..60 => other::udp(&mut g, want),
         60..66 => other::echo(&mut g, want),
         66..76 => other::errors(&mut g, want),
@@ -223,6 +344,7 @@ pub struct Gen {
     delays: u64,
     pending_delay: u32,
     ip_id: u32,
+    translate: bool,
 }
 
 impl Gen {
@@ -242,6 +364,7 @@ impl Gen {
             delays: 0,
             pending_delay: 0,
             ip_id: 1,
+            translate: false,
         }
     }
 
@@ -318,6 +441,11 @@ impl Gen {
 
     pub fn server(&self) -> Addr {
         self.addr(2)
+    }
+
+    /// Whether the profile translates addresses.
+    pub fn translates(&self) -> bool {
+        self.translate
     }
 
     pub fn len(&self) -> usize {
@@ -412,6 +540,9 @@ impl Gen {
 
     pub fn send_raw(&mut self, from_client: bool, mut bytes: Vec<u8>, note: impl Into<String>) {
         let mut note = note.into();
+        if self.translate && !from_client {
+            translate::translate(&mut bytes, self.v6);
+        }
         if self.chance(self.noise.spoil) {
             let how = spoil::spoil(&mut self.rng, &mut bytes);
             note = format!("{note} [{how}]");

@@ -124,8 +124,13 @@ pub struct Segment {
 }
 
 pub fn tcp(src: Addr, dst: Addr, s: &Segment) -> Vec<u8> {
+    tcp_saying(src, dst, s, &vec![0x5a; usize::from(s.len)])
+}
+
+/// As [`tcp`], but with this payload whatever the segment's length says.
+pub fn tcp_saying(src: Addr, dst: Addr, s: &Segment, payload: &[u8]) -> Vec<u8> {
     let options = s.options.bytes();
-    let mut b = Vec::with_capacity(20 + options.len() + usize::from(s.len));
+    let mut b = Vec::with_capacity(20 + options.len() + payload.len());
     b.extend(s.sport.to_be_bytes());
     b.extend(s.dport.to_be_bytes());
     b.extend(s.seq.to_be_bytes());
@@ -135,19 +140,24 @@ pub fn tcp(src: Addr, dst: Addr, s: &Segment) -> Vec<u8> {
     b.extend(s.win.to_be_bytes());
     b.extend([0; 4]);
     b.extend(options);
-    b.resize(b.len() + usize::from(s.len), 0x5a);
+    b.extend(payload);
     let check = fold(sum(pseudo(src, dst, TCP, b.len()), &b));
     b[16..18].copy_from_slice(&check.to_be_bytes());
     b
 }
 
 pub fn udp(src: Addr, dst: Addr, sport: u16, dport: u16, len: usize) -> Vec<u8> {
+    udp_saying(src, dst, sport, dport, &vec![0x33; len])
+}
+
+pub fn udp_saying(src: Addr, dst: Addr, sport: u16, dport: u16, payload: &[u8]) -> Vec<u8> {
+    let len = payload.len();
     let mut b = Vec::with_capacity(8 + len);
     b.extend(sport.to_be_bytes());
     b.extend(dport.to_be_bytes());
     b.extend(((8 + len) as u16).to_be_bytes());
     b.extend([0; 2]);
-    b.resize(8 + len, 0x33);
+    b.extend(payload);
     let check = match fold(sum(pseudo(src, dst, UDP, b.len()), &b)) {
         0 => 0xffff,
         c => c,
