@@ -9,6 +9,7 @@
 use core::mem::forget;
 use core::mem::offset_of;
 use core::mem::size_of;
+use core::ptr::copy_nonoverlapping;
 use core::ptr::null_mut;
 use core::ptr::NonNull;
 use kernel::ffi::c_void;
@@ -79,95 +80,103 @@ impl Drop for Found {
     }
 }
 
-/// Reads a program's wish and, with the namespace and the zone that it names, does as `act` says.
-///
-/// # Safety
-///
-/// As [`rct_bpf_lookup`].
-unsafe fn serve<T>(
+/// What a kfunc was called with, but for the packet.
+struct Call {
+    /// The packet's namespace.
     net: *mut net,
-    tuple: *const u8,
+    tuple: *const c_void,
     tuple_size: u32,
     options: *mut Options,
     options_size: u32,
-    purpose: Purpose,
-    act: impl FnOnce(&Net, Zone, &Request) -> Result<T>,
-) -> Result<T> {
-    if options.is_null() || tuple.is_null() {
-        return Err(EINVAL);
-    }
-    let full = options_size == OPTIONS_SIZE;
-    if !full && options_size != OLD_OPTIONS_SIZE {
-        return Err(EINVAL);
-    }
-    // SAFETY: By this function's contract there are as many bytes, of memory that other programs
-    // may be writing to: each field is read once.
-    let (raw, bytes) = unsafe {
-        let raw = Raw {
-            netns: read_once(&raw const (*options).netns),
-            proto: read_once(&raw const (*options).proto),
-            zone: read_once(&raw const (*options).zone),
-            rest: if full {
-                let reserved = read_once(&raw const (*options).reserved);
-                Some((read_once(&raw const (*options).zone_dir), reserved))
-            } else {
-                None
-            },
-        };
-        let mut bytes = [0u8; 36];
-        let size = usize::try_from(tuple_size).unwrap_or(usize::MAX);
-        if let Some(room) = bytes.get_mut(..size) {
-            core::ptr::copy_nonoverlapping(tuple, room.as_mut_ptr(), size);
-        }
-        (raw, bytes)
-    };
-    let bytes = usize::try_from(tuple_size)
-        .ok()
-        .and_then(|size| bytes.get(..size))
-        .unwrap_or_default();
-    let request = Request::parse(&raw, bytes, purpose)?;
-
-    let other = match request.netns {
-        Some(number) => {
-            // SAFETY: By this function's contract.
-            let found = unsafe { bindings::rct_net_by_id(net, number) };
-            Some(Found(NonNull::new(found).ok_or(ENONET)?))
-        }
-        None => None,
-    };
-    let zone = match request.zone {
-        Some((number, dir)) => {
-            // SAFETY: Options of the full size; the program learns which directions it has.
-            unsafe { write_once(&raw mut (*options).zone_dir, dir) };
-            Zone::new(number, dir)
-        }
-        None => Zone::DEFAULT,
-    };
-    // SAFETY: The packet's namespace lives by this function's contract, the other one is held.
-    let net = unsafe { Net::from_raw(other.as_ref().map_or(net, |found| found.0.as_ptr())) };
-    act(net, zone, &request)
 }
 
-/// The entry, or null and the error where there is room for it.
-///
-/// # Safety
-///
-/// As [`rct_bpf_lookup`].
-unsafe fn answer(
-    result: Result<NonNull<nf_conn>>,
-    options: *mut Options,
-    options_size: u32,
-) -> *mut nf_conn {
-    const WITH_ERROR: u32 = 8;
-    match result {
-        Ok(ct) => ct.as_ptr(),
-        Err(error) => {
-            if !options.is_null() && options_size >= WITH_ERROR {
-                // SAFETY: By this function's contract there are as many bytes.
-                unsafe { write_once(&raw mut (*options).error, error.to_errno()) };
+impl Call {
+    /// The entry that `act` has for the program; null, and the error where there is room for it, if
+    /// it has none.
+    ///
+    /// # Safety
+    ///
+    /// As [`rct_bpf_lookup`].
+    unsafe fn answer(
+        self,
+        purpose: Purpose,
+        act: impl FnOnce(&Net, Zone, &Request) -> Result<NonNull<nf_conn>>,
+    ) -> *mut nf_conn {
+        const WITH_ERROR: u32 = 8;
+        // SAFETY: By this function's contract.
+        match unsafe { self.serve(purpose, act) } {
+            Ok(ct) => ct.as_ptr(),
+            Err(error) => {
+                if !self.options.is_null() && self.options_size >= WITH_ERROR {
+                    // SAFETY: By this function's contract there are as many bytes.
+                    unsafe { write_once(&raw mut (*self.options).error, error.to_errno()) };
+                }
+                null_mut()
             }
-            null_mut()
         }
+    }
+
+    /// Reads what the program wishes and, with the namespace and the zone that it names, does as
+    /// `act` says.
+    ///
+    /// # Safety
+    ///
+    /// As [`rct_bpf_lookup`].
+    unsafe fn serve<T>(
+        &self,
+        purpose: Purpose,
+        act: impl FnOnce(&Net, Zone, &Request) -> Result<T>,
+    ) -> Result<T> {
+        let options = self.options;
+        if options.is_null() || self.tuple.is_null() {
+            return Err(EINVAL);
+        }
+        let full = self.options_size == OPTIONS_SIZE;
+        if !full && self.options_size != OLD_OPTIONS_SIZE {
+            return Err(EINVAL);
+        }
+        let size = usize::try_from(self.tuple_size).unwrap_or(usize::MAX);
+        let mut bytes = [0u8; 36];
+        // SAFETY: By this function's contract there are as many bytes, of memory that other programs
+        // may be writing to: each field is read once.
+        let raw = unsafe {
+            if let Some(room) = bytes.get_mut(..size) {
+                copy_nonoverlapping(self.tuple.cast(), room.as_mut_ptr(), size);
+            }
+            Raw {
+                netns: read_once(&raw const (*options).netns),
+                proto: read_once(&raw const (*options).proto),
+                zone: read_once(&raw const (*options).zone),
+                rest: if full {
+                    let reserved = read_once(&raw const (*options).reserved);
+                    Some((read_once(&raw const (*options).zone_dir), reserved))
+                } else {
+                    None
+                },
+            }
+        };
+        let tuple = bytes.get(..size).unwrap_or_default();
+        let request = Request::parse(&raw, tuple, purpose)?;
+
+        let other = match request.netns {
+            Some(number) => {
+                // SAFETY: By this function's contract.
+                let found = unsafe { bindings::rct_net_by_id(self.net, number) };
+                Some(Found(NonNull::new(found).ok_or(ENONET)?))
+            }
+            None => None,
+        };
+        let zone = match request.zone {
+            Some((number, dir)) => {
+                // SAFETY: Options of the full size; the program learns which directions it has.
+                unsafe { write_once(&raw mut (*options).zone_dir, dir) };
+                Zone::new(number, dir)
+            }
+            None => Zone::DEFAULT,
+        };
+        let net = other.as_ref().map_or(self.net, |found| found.0.as_ptr());
+        // SAFETY: The packet's namespace lives by this function's contract, the other one is held.
+        act(unsafe { Net::from_raw(net) }, zone, &request)
     }
 }
 
@@ -187,30 +196,28 @@ pub(crate) unsafe extern "C" fn rct_bpf_lookup(
     options: *mut Options,
     options_size: u32,
 ) -> *mut nf_conn {
+    let call = Call {
+        net,
+        tuple,
+        tuple_size,
+        options,
+        options_size,
+    };
+    let find = |net: &Net, zone, request: &Request| {
+        let found = {
+            let guard = rcu::read_lock();
+            table::find_get(net, &request.tuple, zone, Held::by(&guard))
+        };
+        let (conn, dir) = found.ok_or(ENOENT)?;
+        // SAFETY: Options that were read.
+        unsafe { write_once(&raw mut (*options).dir, dir as u8) };
+        let ct = NonNull::new(conn.as_ptr()).ok_or(ENOENT)?;
+        // The program has the reference now; the verifier sees to it that it is put.
+        forget(conn);
+        Ok(ct)
+    };
     // SAFETY: By this function's contract.
-    unsafe {
-        let found = serve(
-            net,
-            tuple.cast(),
-            tuple_size,
-            options,
-            options_size,
-            Purpose::Lookup,
-            |net, zone, request| {
-                let guard = rcu::read_lock();
-                let found = table::find_get(net, &request.tuple, zone, Held::by(&guard));
-                found.ok_or(ENOENT)
-            },
-        );
-        let found = found.and_then(|(conn, dir)| {
-            write_once(&raw mut (*options).dir, dir as u8);
-            let ct = NonNull::new(conn.as_ptr()).ok_or(ENOENT)?;
-            // The program has the reference now; the verifier sees to it that it is put.
-            forget(conn);
-            Ok(ct)
-        });
-        answer(found, options, options_size)
-    }
+    unsafe { call.answer(Purpose::Lookup, find) }
 }
 
 /// A new entry for a tuple, without references and not in the table.
@@ -228,33 +235,23 @@ pub(crate) unsafe extern "C" fn rct_bpf_alloc(
     options: *mut Options,
     options_size: u32,
 ) -> *mut nf_conn {
+    let call = Call {
+        net,
+        tuple,
+        tuple_size,
+        options,
+        options_size,
+    };
+    let make = |net: &Net, zone, request: &Request| {
+        let (tuple, hash) = (&request.tuple, Hash(0));
+        let reply = tuple.invert().ok_or(EPROTO)?;
+        let new = conn::alloc(net, zone, tuple, &reply, hash, Origin::Made, Gfp::ATOMIC)
+            .map_err(|_| ENOMEM)?;
+        new.set_timeout(LIFE.saturating_mul(time::HZ));
+        NonNull::new(new.into_raw()).ok_or(ENOMEM)
+    };
     // SAFETY: By this function's contract.
-    unsafe {
-        let made = serve(
-            net,
-            tuple.cast(),
-            tuple_size,
-            options,
-            options_size,
-            Purpose::Make,
-            |net, zone, request| {
-                let reply = request.tuple.invert().ok_or(EPROTO)?;
-                let new = conn::alloc(
-                    net,
-                    zone,
-                    &request.tuple,
-                    &reply,
-                    Hash(0),
-                    Origin::Made,
-                    Gfp::ATOMIC,
-                )
-                .map_err(|_| ENOMEM)?;
-                new.set_timeout(LIFE.saturating_mul(time::HZ));
-                NonNull::new(new.into_raw()).ok_or(ENOMEM)
-            },
-        );
-        answer(made, options, options_size)
-    }
+    unsafe { call.answer(Purpose::Make, make) }
 }
 
 /// Takes a new entry into the table; null if it has no place there, then it is gone. The program

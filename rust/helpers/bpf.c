@@ -54,35 +54,22 @@ static struct net *net_of_skb(struct __sk_buff *ctx)
 
 __bpf_kfunc_start_defs();
 
-__bpf_kfunc struct nf_conn___init *
-bpf_xdp_ct_alloc(struct xdp_md *xdp_ctx, struct bpf_sock_tuple *bpf_tuple,
-		 u32 tuple__sz, struct bpf_ct_opts *opts, u32 opts__sz)
-{
-	return (struct nf_conn___init *)rct_bpf_alloc(net_of_xdp(xdp_ctx), bpf_tuple, tuple__sz,
-						      opts, opts__sz);
+/* Programs differ in what their packet is, which tells the namespace. */
+#define ENTRY_KFUNC(type, name, packet, net, serve)					\
+__bpf_kfunc type *name(packet, struct bpf_sock_tuple *bpf_tuple, u32 tuple__sz,	\
+		       struct bpf_ct_opts *opts, u32 opts__sz)			\
+{										\
+	return (type *)serve(net, bpf_tuple, tuple__sz, opts, opts__sz);	\
 }
 
-__bpf_kfunc struct nf_conn *
-bpf_xdp_ct_lookup(struct xdp_md *xdp_ctx, struct bpf_sock_tuple *bpf_tuple,
-		  u32 tuple__sz, struct bpf_ct_opts *opts, u32 opts__sz)
-{
-	return rct_bpf_lookup(net_of_xdp(xdp_ctx), bpf_tuple, tuple__sz, opts, opts__sz);
-}
-
-__bpf_kfunc struct nf_conn___init *
-bpf_skb_ct_alloc(struct __sk_buff *skb_ctx, struct bpf_sock_tuple *bpf_tuple,
-		 u32 tuple__sz, struct bpf_ct_opts *opts, u32 opts__sz)
-{
-	return (struct nf_conn___init *)rct_bpf_alloc(net_of_skb(skb_ctx), bpf_tuple, tuple__sz,
-						      opts, opts__sz);
-}
-
-__bpf_kfunc struct nf_conn *
-bpf_skb_ct_lookup(struct __sk_buff *skb_ctx, struct bpf_sock_tuple *bpf_tuple,
-		  u32 tuple__sz, struct bpf_ct_opts *opts, u32 opts__sz)
-{
-	return rct_bpf_lookup(net_of_skb(skb_ctx), bpf_tuple, tuple__sz, opts, opts__sz);
-}
+ENTRY_KFUNC(struct nf_conn___init, bpf_xdp_ct_alloc,
+	    struct xdp_md *xdp_ctx, net_of_xdp(xdp_ctx), rct_bpf_alloc)
+ENTRY_KFUNC(struct nf_conn, bpf_xdp_ct_lookup,
+	    struct xdp_md *xdp_ctx, net_of_xdp(xdp_ctx), rct_bpf_lookup)
+ENTRY_KFUNC(struct nf_conn___init, bpf_skb_ct_alloc,
+	    struct __sk_buff *skb_ctx, net_of_skb(skb_ctx), rct_bpf_alloc)
+ENTRY_KFUNC(struct nf_conn, bpf_skb_ct_lookup,
+	    struct __sk_buff *skb_ctx, net_of_skb(skb_ctx), rct_bpf_lookup)
 
 __bpf_kfunc struct nf_conn *bpf_ct_insert_entry(struct nf_conn___init *nfct_i)
 {
