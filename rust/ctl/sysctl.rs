@@ -34,7 +34,6 @@ use crate::linux::sysctl::Registration;
 use crate::linux::sysctl::Row;
 use crate::linux::sysctl::Variable;
 use crate::linux::sysctl::Watch;
-use crate::linux::sysctl::WatchNumber;
 use crate::linux::time::HZ;
 use crate::pure::policy::timeout;
 use crate::pure::policy::timeout::Seconds;
@@ -232,7 +231,7 @@ const fn probing(
 ) -> Knob {
     Knob {
         name,
-        format: Format::WatchedBetween(Some(sysctl::watched_number::<Prober>), least, most),
+        format: Format::WatchedBetween(Some(sysctl::watched::<Prober>), least, most),
         word: Word::Ours(word),
         first: First::Number(first),
         mode: ROOT_WRITES,
@@ -618,6 +617,8 @@ impl Variable for Buckets {
 struct LogInvalid;
 
 impl Watch for LogInvalid {
+    type Word = u8;
+
     fn written(protocol: u8) {
         if protocol != 0 && !hooks::has_logger() {
             hooks::request_module(c"nf_log_syslog");
@@ -628,8 +629,10 @@ impl Watch for LogInvalid {
 /// The prober wants to know what it is to do.
 struct Prober;
 
-impl WatchNumber for Prober {
-    fn written() {
+impl Watch for Prober {
+    type Word = c_int;
+
+    fn written(_: c_int) {
         probe::changed();
     }
 }

@@ -74,6 +74,7 @@ impl Format {
                 Some((least, most))
             }
             Format::ByteUpTo(most) => Some((&ZERO, most)),
+            Format::Span => Some((&ZERO, &MOST_SECONDS)),
             _ => None,
         }
     }
@@ -153,6 +154,28 @@ pub(crate) trait Variable {
     fn set(value: u32) -> Result;
 }
 
+/// Lets the kernel show, or set, a number at `word` as it would the row's own.
+///
+/// # Safety
+///
+/// Called by a handler, with what it was called with and a word of its own.
+unsafe fn in_place_of(
+    word: *mut c_void,
+    row: *const Row,
+    write: c_int,
+    buffer: *mut c_void,
+    len: *mut usize,
+    pos: *mut bindings::loff_t,
+) -> c_int {
+    // SAFETY: By this function's contract the row is one, and the word is as large as it says and
+    // alive during the call. The row's bounds are two numbers, or none.
+    unsafe {
+        let mut row = row.read();
+        row.data = word;
+        bindings::proc_dointvec_minmax(&row, write, buffer, len, pos)
+    }
+}
+
 /// The handler of a [`Variable`].
 ///
 /// # Safety
@@ -166,13 +189,8 @@ pub(crate) unsafe extern "C" fn variable<V: Variable>(
     pos: *mut bindings::loff_t,
 ) -> c_int {
     let mut value = V::get();
-    // SAFETY: By this function's contract the row is one; the copy's word is `value`, as large as
-    // the row says, and alive during the call.
-    let done = unsafe {
-        let mut row = row.read();
-        row.data = (&raw mut value).cast();
-        bindings::proc_dointvec(&row, write, buffer, len, pos)
-    };
+    // SAFETY: By this function's contract.
+    let done = unsafe { in_place_of((&raw mut value).cast(), row, write, buffer, len, pos) };
     if done < 0 || write == 0 {
         return done;
     }
@@ -191,16 +209,11 @@ unsafe extern "C" fn span(
     len: *mut usize,
     pos: *mut bindings::loff_t,
 ) -> c_int {
-    // SAFETY: By this function's contract the row is one, and its word counts ticks. The copy's word
-    // is `seconds`, as large as the row says, and alive during the call; the bounds are only read.
+    // SAFETY: By this function's contract the row is one, and its word counts ticks.
     unsafe {
-        let mut row = row.read();
-        let word = row.data.cast::<u32>();
+        let word = (*row).data.cast::<u32>();
         let mut seconds = c_int::try_from(read_once(word) / HZ).unwrap_or(MOST_SECONDS);
-        row.data = (&raw mut seconds).cast();
-        row.extra1 = from_ref(&ZERO).cast_mut().cast();
-        row.extra2 = from_ref(&MOST_SECONDS).cast_mut().cast();
-        let done = bindings::proc_dointvec_minmax(&row, write, buffer, len, pos);
+        let done = in_place_of((&raw mut seconds).cast(), row, write, buffer, len, pos);
         if done >= 0 && write != 0 {
             write_once(word, seconds.unsigned_abs().saturating_mul(HZ));
         }
@@ -208,17 +221,44 @@ unsafe extern "C" fn span(
     }
 }
 
-/// What is to be done after a byte was set, behind [`Format::Watched`].
-pub(crate) trait Watch {
-    /// It is `value` now.
-    fn written(value: u8);
+/// What the kernel calls to show or set a word.
+type Handler = unsafe extern "C" fn(
+    *const Row,
+    c_int,
+    *mut c_void,
+    *mut usize,
+    *mut bindings::loff_t,
+) -> c_int;
+
+/// A word that the kernel shows, and sets within bounds.
+pub(crate) trait Bounded: Copy {
+    /// What does so.
+    const HANDLER: Handler;
 }
 
-/// The handler of a byte with a [`Watch`].
+impl Bounded for u8 {
+    const HANDLER: Handler = bindings::proc_dou8vec_minmax;
+}
+
+impl Bounded for c_int {
+    const HANDLER: Handler = bindings::proc_dointvec_minmax;
+}
+
+/// What is to be done after a word was set, behind [`Format::Watched`] if it is a byte and
+/// [`Format::WatchedBetween`] if it is a number.
+pub(crate) trait Watch {
+    /// The word.
+    type Word: Bounded;
+
+    /// It is `value` now.
+    fn written(value: Self::Word);
+}
+
+/// The handler of a word with a [`Watch`].
 ///
 /// # Safety
 ///
-/// Called by the kernel for a row of [`Format::Watched`].
+/// Called by the kernel for a row of the format for the word.
 pub(crate) unsafe extern "C" fn watched<W: Watch>(
     row: *const Row,
     write: c_int,
@@ -226,38 +266,12 @@ pub(crate) unsafe extern "C" fn watched<W: Watch>(
     len: *mut usize,
     pos: *mut bindings::loff_t,
 ) -> c_int {
-    // SAFETY: By this function's contract; the row's word is a byte.
+    // SAFETY: By this function's contract, and the row's word is a `W::Word`.
     unsafe {
-        let done = bindings::proc_dou8vec_minmax(row, write, buffer, len, pos);
+        let done = W::Word::HANDLER(row, write, buffer, len, pos);
         if done >= 0 && write != 0 {
-            W::written(read_once((*row).data.cast::<u8>()));
+            W::written(read_once((*row).data.cast::<W::Word>()));
         }
         done
     }
-}
-
-/// What is to be done after a number was set, behind [`Format::WatchedBetween`].
-pub(crate) trait WatchNumber {
-    /// It was set.
-    fn written();
-}
-
-/// The handler of a number with a [`WatchNumber`].
-///
-/// # Safety
-///
-/// Called by the kernel for a row of [`Format::WatchedBetween`].
-pub(crate) unsafe extern "C" fn watched_number<W: WatchNumber>(
-    row: *const Row,
-    write: c_int,
-    buffer: *mut c_void,
-    len: *mut usize,
-    pos: *mut bindings::loff_t,
-) -> c_int {
-    // SAFETY: By this function's contract; the row's word is a number, and so are its bounds.
-    let done = unsafe { bindings::proc_dointvec_minmax(row, write, buffer, len, pos) };
-    if done >= 0 && write != 0 {
-        W::written();
-    }
-    done
 }
