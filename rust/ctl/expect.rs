@@ -7,8 +7,9 @@
 //!
 //! C counterpart's behaviour: `exp_seq_show()` in `net/netfilter/nf_conntrack_expect.c`.
 
-use core::fmt::Write;
 use core::ptr::NonNull;
+use kernel::fmt;
+use kernel::fmt::Write;
 use kernel::prelude::*;
 use pin_init::Zeroable;
 
@@ -116,7 +117,7 @@ impl NetFile for Expectations {
     }
 }
 
-fn print(out: &mut Writer, exp: &Expectation, rcu: Held<'_>) -> core::fmt::Result {
+fn print(out: &mut Writer, exp: &Expectation, rcu: Held<'_>) -> fmt::Result {
     let tuple = exp.tuple();
     write!(out, "{} ", time::now().left(exp.deadline()) / HZ)?;
     write!(out, "l3proto = {} proto={} ", tuple.src.l3, tuple.dst.proto)?;

@@ -9,11 +9,12 @@
 //!
 //! C counterpart's behaviour: `net/netfilter/nf_conntrack_standalone.c`.
 
-use core::fmt::Write;
 use core::mem::offset_of;
 use core::ptr::without_provenance_mut;
 use core::ptr::NonNull;
 use kernel::cpu::nr_cpu_ids;
+use kernel::fmt;
+use kernel::fmt::Write;
 use kernel::prelude::*;
 use kernel::security::SecurityCtx;
 use kernel::sync::atomic::Relaxed;
@@ -215,7 +216,7 @@ fn l4_name(number: u8) -> &'static str {
 }
 
 /// A connection's line.
-fn print(out: &mut Writer, conn: &Conn, now: u64) -> core::fmt::Result {
+fn print(out: &mut Writer, conn: &Conn, now: u64) -> fmt::Result {
     let (family, protocol, zone) = (conn.l3(), conn.proto(), conn.zone());
     write!(
         out,
@@ -258,7 +259,7 @@ fn mood(status: Status) -> &'static str {
 }
 
 /// What the tracker has to say: a state, or a flow's own timeouts.
-pub(crate) fn tracker_text(out: &mut Writer, conn: &Conn) -> core::fmt::Result {
+pub(crate) fn tracker_text(out: &mut Writer, conn: &Conn) -> fmt::Result {
     match conn.proto() {
         // A flow table keeps the state to itself.
         proto::TCP if conn.has(Status::OFFLOAD) => Ok(()),
@@ -274,7 +275,7 @@ pub(crate) fn tracker_text(out: &mut Writer, conn: &Conn) -> core::fmt::Result {
 }
 
 /// A tuple, with a space behind each part.
-pub(crate) fn print_tuple(out: &mut Writer, tuple: &Tuple, protocol: u8) -> core::fmt::Result {
+pub(crate) fn print_tuple(out: &mut Writer, tuple: &Tuple, protocol: u8) -> fmt::Result {
     if let Some(family) = Family::from_number(tuple.src.l3) {
         let (src, dst) = (
             tuple.src.addr.display(family),
@@ -300,14 +301,14 @@ const ORIGINAL_WAY: u8 = 1;
 const REPLY_WAY: u8 = 2;
 
 /// The zone, where it counts in the directions `way`.
-fn print_zone(out: &mut Writer, name: &str, zone: Zone, way: u8) -> core::fmt::Result {
+fn print_zone(out: &mut Writer, name: &str, zone: Zone, way: u8) -> fmt::Result {
     if zone.dir_mask() == way {
         write!(out, "{name}={} ", zone.number())?;
     }
     Ok(())
 }
 
-fn print_counters(out: &mut Writer, conn: &Conn, dir: Dir) -> core::fmt::Result {
+fn print_counters(out: &mut Writer, conn: &Conn, dir: Dir) -> fmt::Result {
     let Some(acct) = conn.ext::<bindings::nf_conn_acct>() else {
         return Ok(());
     };
@@ -336,7 +337,7 @@ fn print_secctx(out: &mut Writer, conn: &Conn) {
 }
 
 /// For how long the connection has been there, in seconds.
-fn print_age(out: &mut Writer, conn: &Conn, now: u64) -> core::fmt::Result {
+fn print_age(out: &mut Writer, conn: &Conn, now: u64) -> fmt::Result {
     const NANOSECONDS: u64 = 1_000_000_000;
     let Some(tstamp) = conn.ext::<bindings::nf_conn_tstamp>() else {
         return Ok(());
@@ -434,7 +435,7 @@ const COLUMNS: [Column; 16] = columns! {
 /// The columns that begin a group: an extra space stands before them.
 const GROUPS: [usize; 2] = [0, 12];
 
-fn print_cpu(out: &mut Writer, net: &Net, cpu: u32) -> core::fmt::Result {
+fn print_cpu(out: &mut Writer, net: &Net, cpu: u32) -> fmt::Result {
     write!(out, "{:08x}", net.private().entries().load(Relaxed))?;
     // SAFETY: A possible CPU; the namespace has its counters while it has files.
     let counters = unsafe { bindings::rct_stat_of_cpu(net.as_ptr(), cpu) }.cast::<u8>();

@@ -7,9 +7,9 @@
 //!
 //! No C counterpart.
 
-use core::ffi::CStr;
-use core::fmt::Result;
-use core::fmt::Write;
+use kernel::fmt;
+use kernel::fmt::Write;
+use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
 
@@ -57,7 +57,7 @@ impl NetReport for Report {
 }
 
 /// The limits, and how near they are.
-fn print_state(net: &Net, out: &mut Writer) -> Result {
+fn print_state(net: &Net, out: &mut Writer) -> fmt::Result {
     let count = net.private().entries().load(Relaxed).unsigned_abs();
     let max = table::max();
     let (start, end) = (net.adaptive_start(), net.adaptive_end());
@@ -77,14 +77,14 @@ fn print_state(net: &Net, out: &mut Writer) -> Result {
     writeln!(out, "timeout_permille {scale}")
 }
 
-fn print_classes(survey: &Survey, out: &mut Writer) -> Result {
+fn print_classes(survey: &Survey, out: &mut Writer) -> fmt::Result {
     for (class, count) in survey.classes() {
         writeln!(out, "class.{} {count}", text(class.name()))?;
     }
     Ok(())
 }
 
-fn print_tallies(net: &Net, out: &mut Writer) -> Result {
+fn print_tallies(net: &Net, out: &mut Writer) -> fmt::Result {
     for tally in Tally::ALL {
         let value = counted(net, tally.place());
         writeln!(out, "{} {value}", text(tally.name()))?;
@@ -92,7 +92,7 @@ fn print_tallies(net: &Net, out: &mut Writer) -> Result {
     Ok(())
 }
 
-fn print_evictions(net: &Net, out: &mut Writer) -> Result {
+fn print_evictions(net: &Net, out: &mut Writer) -> fmt::Result {
     for reason in Reason::ALL {
         // What is active never goes, unless nobody is at an end any more.
         let goes = |class: &Class| class.may_go() || *reason == Reason::Probe;
@@ -105,7 +105,7 @@ fn print_evictions(net: &Net, out: &mut Writer) -> Result {
     Ok(())
 }
 
-fn print_sources(survey: &Survey, out: &mut Writer) -> Result {
+fn print_sources(survey: &Survey, out: &mut Writer) -> fmt::Result {
     for (source, count) in survey.sources().take(SOURCES) {
         if let Some(family) = Family::from_number(source.l3) {
             let (addr, prefix) = (source.addr.display(family), source.prefix());

@@ -5,6 +5,7 @@
 //! C header: [`include/net/netfilter/nf_log.h`](srctree/include/net/netfilter/nf_log.h)
 
 use core::fmt::Display;
+use kernel::fmt;
 use kernel::prelude::*;
 
 use crate::bindings;
@@ -13,6 +14,8 @@ use crate::linux::skb::HookState;
 use crate::linux::skb::Skb;
 
 /// Writes why a packet of protocol `proto` is invalid, if the administrator wants to know.
+///
+/// The reasons come from `pure`, which knows core's trait only.
 ///
 /// CONTEXT: no lock of an entry held; a listener may ask the entry for its state.
 #[inline]
@@ -33,13 +36,13 @@ pub(crate) fn invalid_text(skb: &Skb, state: HookState<'_>, proto: u8, why: &CSt
 struct Text<'a>(&'a CStr);
 
 impl Display for Text<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.to_str().unwrap_or_default())
     }
 }
 
 #[cold]
-fn write(skb: &Skb, state: HookState<'_>, proto: u8, why: core::fmt::Arguments<'_>) {
+fn write(skb: &Skb, state: HookState<'_>, proto: u8, why: fmt::Arguments<'_>) {
     // SAFETY: The packet and the state are valid by their types; `%pA` takes a pointer to
     // formatting arguments.
     unsafe {

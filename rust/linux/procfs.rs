@@ -8,13 +8,13 @@
 //! C headers: [`include/linux/proc_fs.h`](srctree/include/linux/proc_fs.h),
 //! [`include/linux/seq_file_net.h`](srctree/include/linux/seq_file_net.h)
 
-use core::fmt;
 use core::marker::PhantomData;
 use core::mem::size_of;
 use core::ptr::null_mut;
 use core::ptr::without_provenance_mut;
 use core::ptr::NonNull;
 use kernel::ffi::c_int;
+use kernel::fmt;
 use kernel::prelude::*;
 use pin_init::Zeroable;
 
