@@ -7,10 +7,8 @@
 . "$(dirname "$0")/lib.sh"
 need bpftool conntrack nft
 programs=$compat/../../../build/bpf
-[ -e /sys/kernel/btf/vmlinux ] && [ -e "$programs/ct.bpf.o" ] || {
-	echo "1..0 # SKIP no BTF here, or no $programs: tools/testing/compat/bpf/build"
-	exit 4
-}
+[ -e /sys/kernel/btf/vmlinux ] && [ -e "$programs/ct.bpf.o" ] ||
+	skip_all "no BTF here, or no $programs: tools/testing/compat/bpf/build"
 ok "the module has BTF" test -e /sys/kernel/btf/nf_conntrack
 unlike "the kernel has nothing to complain about that" 'cannot register|BTF' "$(dmesg | grep -E 'nf_conntrack|BPF:')"
 

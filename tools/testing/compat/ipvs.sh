@@ -9,7 +9,7 @@ need nft conntrack ipvsadm
 
 router
 modprobe -qa ip_vs ip_vs_rr 2>/dev/null
-in_ns "$R" ipvsadm -Ln >/dev/null 2>&1 || { skip "IPVS" "not in this kernel"; exit 4; }
+in_ns "$R" ipvsadm -Ln >/dev/null 2>&1 || skip_all "no IPVS in this kernel"
 serve "$S" echo 10.0.2.2 80
 serve "$S" echo 2001:db8:2::2 80
 serve "$S" udp 10.0.2.2 90

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 need conntrack ovs-dpctl
 
-modprobe -q openvswitch || { skip "Open vSwitch" "not in this kernel"; exit 4; }
+modprobe -q openvswitch || skip_all "no Open vSwitch in this kernel"
 modprobe -q nf_nat_ftp
 space "$C" "$S"
 dp() { ovs-dpctl "$@"; }

@@ -8,10 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 need nft python3
 ko=$compat/../../../build/$TESTBED_KERNEL/samples/ct_watch/ct_watch.ko
-[ -e "$ko" ] || {
-	echo "1..0 # SKIP no $ko: make samples KERNEL=$TESTBED_KERNEL"
-	exit 4
-}
+[ -e "$ko" ] || skip_all "no $ko: make samples KERNEL=$TESTBED_KERNEL"
 
 # seen STATE [4|6]: neighbours and multicast make noise with IPv6, pings and what follows do not.
 seen() { awk -v s="$1" -v c="${2:-4}" '$1 == s { print $(c / 2) }' /proc/net/ct_watch; }

@@ -34,6 +34,12 @@ pass() { result ok "$1"; }
 fail() { result 'not ok' "$1"; }
 skip() { result ok "$1" "SKIP $2"; }
 
+# skip_all WHY: nothing of the test can run here.
+skip_all() {
+	echo "1..0 # SKIP $1"
+	exit 4
+}
+
 # ok DESCRIPTION COMMAND...: passes if COMMAND does; shows what it said if not.
 ok() {
 	local what=$1 said
@@ -117,13 +123,7 @@ poll() {
 
 need() {
 	local tool
-	for tool; do
-		command -v "$tool" >/dev/null || {
-			echo "TAP version 13"
-			echo "1..0 # SKIP no $tool here"
-			exit 4
-		}
-	done
+	for tool; do command -v "$tool" >/dev/null || skip_all "no $tool here"; done
 }
 
 # --- ends
@@ -137,6 +137,7 @@ cleanup() {
 	! declare -F restore >/dev/null || restore
 	for ns in "${spaces[@]}"; do ip netns del "$ns" 2>/dev/null; done
 	rm -rf "$tmp"
+	[ "$rc" -ne 4 ] || exit 4
 	[ "$tests" -gt 0 ] || { result 'not ok' "$name ran no test"; }
 	echo "1..$tests"
 	echo "# $((tests - failed)) of $tests passed"

@@ -9,12 +9,7 @@
 need nft conntrack python3 ss
 
 knobs=/proc/sys/net/netfilter
-[ -e $knobs/nf_conntrack_tcp_probe_time ] || {
-	echo "1..0 # SKIP this module does not probe"
-	trap - EXIT
-	rm -rf "$tmp"
-	exit 4
-}
+[ -e $knobs/nf_conntrack_tcp_probe_time ] || skip_all "this module does not probe"
 max=$knobs/nf_conntrack_max
 old_max=$(<$max)
 restore() { echo "$old_max" >$max; }

@@ -7,12 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 need nft conntrack python3
 
-[ -e /proc/sys/net/netfilter/nf_conntrack_tcp_probe_time ] || {
-	echo "1..0 # SKIP this module does not probe"
-	trap - EXIT
-	rm -rf "$tmp"
-	exit 4
-}
+[ -e /proc/sys/net/netfilter/nf_conntrack_tcp_probe_time ] || skip_all "this module does not probe"
 
 router
 agent_start

@@ -8,10 +8,7 @@
 # shellcheck source=tools/testing/selftests/lib.sh
 . "$(dirname "$0")/lib.sh"
 need nft conntrack python3
-[ "${TESTBED_MODULE:-ours}" = ours ] || {
-	echo "1..0 # SKIP mainline has no such statistics"
-	exit 4
-}
+[ "${TESTBED_MODULE:-ours}" = ours ] || skip_all "mainline has no such statistics"
 
 max=/proc/sys/net/netfilter/nf_conntrack_max
 buckets=/proc/sys/net/netfilter/nf_conntrack_buckets

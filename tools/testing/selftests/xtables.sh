@@ -14,9 +14,7 @@ need_cttable() {
 		export XTABLES_LIBDIR=$tmp/xtables:$installed
 	fi
 	if ! modinfo xt_cttable >/dev/null 2>&1 || ! iptables -m cttable --help 2>/dev/null | grep -q table-above; then
-		echo "1..0 # SKIP xt_cttable.ko or libxt_cttable.so is not there"
-		tests=1
-		exit 4
+		skip_all "xt_cttable.ko or libxt_cttable.so is not there"
 	fi
 }
 
