@@ -8,35 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 need nft conntrack vsftpd lftp in.tftpd tftp ngircd sipp
 
-router
-modprobe -qa nf_nat_ftp nf_nat_tftp nf_nat_irc nf_nat_sip
-in_ns "$R" nft -f - <<'END'
-table inet t {
-	counter related {}
-	counter refused {}
-	ct helper ftp { type "ftp" protocol tcp; }
-	ct helper irc { type "irc" protocol tcp; }
-	ct helper tftp { type "tftp" protocol udp; }
-	ct helper sip { type "sip" protocol udp; }
-	chain prerouting {
-		type filter hook prerouting priority filter
-		tcp dport 21 ct helper set "ftp"
-		tcp dport 6667 ct helper set "irc"
-		udp dport 69 ct helper set "tftp"
-		udp dport 5060 ct helper set "sip"
-	}
-	chain forward {
-		type filter hook forward priority filter; policy drop
-		icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
-		ct state established accept
-		ct state related counter name related accept
-		iifname r1 tcp dport { 21, 6667 } accept
-		iifname r1 udp dport { 69, 5060 } accept
-		counter name refused
-	}
-	chain postrouting { type nat hook postrouting priority srcnat; oifname r2 masquerade; }
-}
-END
+helper_router
 
 # daemon NS t|u ADDRESS PORT COMMAND...: in the foreground of a background of ours.
 daemon() {

@@ -8,40 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 need nft iptables conntrack python3
 
-router
-modprobe -qa nf_nat_ftp nf_nat_tftp nf_nat_irc nf_nat_sip nf_conntrack_ftp nf_conntrack_tftp nf_conntrack_irc nf_conntrack_sip
-
-nft_rules() {
-	in_ns "$R" nft -f - <<'END'
-flush ruleset
-table inet t {
-	counter related {}
-	ct helper ftp { type "ftp" protocol tcp; }
-	ct helper irc { type "irc" protocol tcp; }
-	ct helper tftp { type "tftp" protocol udp; }
-	ct helper sip { type "sip" protocol udp; }
-	chain prerouting {
-		type filter hook prerouting priority filter
-		tcp dport 21 ct helper set "ftp"
-		tcp dport 6667 ct helper set "irc"
-		udp dport 69 ct helper set "tftp"
-		udp dport 5060 ct helper set "sip"
-	}
-	chain forward {
-		type filter hook forward priority filter; policy drop
-		icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
-		ct state established accept
-		ct state related counter name related accept
-		iifname r1 tcp dport { 21, 6667 } accept
-		iifname r1 udp dport { 69, 5060 } accept
-	}
-	chain postrouting {
-		type nat hook postrouting priority srcnat
-		oifname r2 masquerade
-	}
-}
-END
-}
+helper_router
 ipt_rules() {
 	local ipt
 	in_ns "$R" nft flush ruleset
@@ -88,7 +55,7 @@ done
 serve "$S" irc 10.0.2.2 6667
 
 for tool in nft iptables; do
-	if [ $tool = nft ]; then ok "$tool rules" nft_rules; else ok "$tool rules" ipt_rules; fi
+	if [ $tool = nft ]; then ok "$tool rules" helper_rules; else ok "$tool rules" ipt_rules; fi
 	for family in 4 6; do
 		if [ $family = 4 ]; then s=10.0.2.2 r2=10.0.2.1; else s=2001:db8:2::2 r2=2001:db8:2::1; fi
 		w="$tool IPv$family"
@@ -108,8 +75,7 @@ for tool in nft iptables; do
 	done
 done
 # Without a helper nothing is related, and the data connection does not come through.
-in_ns "$R" nft flush ruleset
-nft_rules
+helper_rules
 in_ns "$R" nft flush chain inet t prerouting
 client "no helper: active FTP fails" 'Error|Timeout|425|PORT' "$C" ftp 10.0.2.2 active
 is "no helper: nothing is related" 0 "$(packets "$R" related)"
