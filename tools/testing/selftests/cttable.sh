@@ -13,13 +13,7 @@
 need iptables conntrack python3
 need_cttable
 
-max=/proc/sys/net/netfilter/nf_conntrack_max
-[ -w $max ] || {
-	skip "how full a table is" "not in the initial namespace"
-	exit
-}
-old_max=$(<$max)
-restore() { echo "$old_max" >$max; }
+keep_limits
 
 like "modprobe finds it by what iptables asks for" 'xt_cttable' \
 	"$(modprobe -n -v ipt_cttable ip6t_cttable 2>&1; modprobe -R ipt_cttable ip6t_cttable 2>&1)"

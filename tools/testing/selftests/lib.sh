@@ -126,6 +126,24 @@ need() {
 	for tool; do command -v "$tool" >/dev/null || skip_all "no $tool here"; done
 }
 
+# --- the limits of the table, which all namespaces share
+
+# keep_limits: sets `max` and `buckets`, their files; they are as they were when the
+# test ends.
+keep_limits() {
+	max=/proc/sys/net/netfilter/nf_conntrack_max
+	buckets=/proc/sys/net/netfilter/nf_conntrack_buckets
+	[ -w $max ] || skip_all "not in the initial namespace"
+	kept_max=$(<$max) kept_buckets=$(<$buckets)
+}
+
+# small_table MAX: a table that is soon full, with few buckets, so that a search of
+# eight of them sees enough entries.
+small_table() {
+	echo 512 >$buckets
+	echo "$1" >$max
+}
+
 # --- ends
 
 cleanup() {
@@ -135,6 +153,10 @@ cleanup() {
 	[ -z "${AGENT_PID:-}" ] || kill "$AGENT_PID" 2>/dev/null
 	wait 2>/dev/null
 	! declare -F restore >/dev/null || restore
+	[ -z "${kept_max:-}" ] || {
+		echo "$kept_buckets" >$buckets
+		echo "$kept_max" >$max
+	}
 	for ns in "${spaces[@]}"; do ip netns del "$ns" 2>/dev/null; done
 	rm -rf "$tmp"
 	[ "$rc" -ne 4 ] || exit 4

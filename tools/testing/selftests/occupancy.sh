@@ -10,18 +10,9 @@
 . "$here/xtables.sh"
 need nft conntrack python3
 
-max=/proc/sys/net/netfilter/nf_conntrack_max
 knob=/proc/sys/net/netfilter/nf_conntrack_occupancy_label
-[ -e $knob ] || {
-	skip "labels of occupancy" "mainline has none"
-	exit
-}
-[ -w $max ] || {
-	skip "labels of occupancy" "not in the initial namespace"
-	exit
-}
-old_max=$(<$max)
-restore() { echo "$old_max" >$max; }
+[ -e $knob ] || skip_all "mainline has no labels of occupancy"
+keep_limits
 router
 agent_start
 echo 200 >$max

@@ -11,17 +11,7 @@
 . "$here/xtables.sh"
 need nft nfct conntrack iptables python3
 
-max=/proc/sys/net/netfilter/nf_conntrack_max
-buckets=/proc/sys/net/netfilter/nf_conntrack_buckets
-[ -w $max ] || {
-	skip "policies" "not in the initial namespace"
-	exit
-}
-old_max=$(<$max) old_buckets=$(<$buckets)
-restore() {
-	echo "$old_buckets" >$buckets
-	echo "$old_max" >$max
-}
+keep_limits
 router
 agent_start
 # So that the router tracks.
@@ -168,8 +158,7 @@ done
 # --- a full table: who goes, but for fair shares: all that comes is of few sources
 
 sys fair 0
-echo 512 >$buckets
-echo 64 >$max
+small_table 64
 # Timeouts that are long beside what a slow machine takes; the fillers live for 600 s.
 for key in udp_timeout_stream tcp_timeout_fin_wait tcp_timeout_close_wait tcp_timeout_unacknowledged \
 	tcp_timeout_max_retrans sctp_timeout_established; do sys $key 600; done

@@ -10,9 +10,7 @@ need nft conntrack python3 ss
 
 knobs=/proc/sys/net/netfilter
 [ -e $knobs/nf_conntrack_tcp_probe_time ] || skip_all "this module does not probe"
-max=$knobs/nf_conntrack_max
-old_max=$(<$max)
-restore() { echo "$old_max" >$max; }
+keep_limits
 
 router
 agent_start
@@ -287,7 +285,7 @@ done | in_ns "$R" xargs -L1 conntrack >/dev/null 2>&1
 within "more than half full" 101 130 "$(size "$R")"
 some() { [ "$(packets "$R" asked)" -ge 4 ]; }
 ok "above it: both ends are" poll 20 some
-echo "$old_max" >$max
+echo "$kept_max" >$max
 
 # --- not more than so many a second
 

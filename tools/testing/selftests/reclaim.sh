@@ -10,20 +10,9 @@
 need nft conntrack python3
 
 knobs=/proc/sys/net/netfilter
-[ -w $knobs/nf_conntrack_max ] || {
-	skip "reclaim" "not in the initial namespace"
-	exit
-}
-[ -e $knobs/nf_conntrack_fair ] || {
-	skip "reclaim" "not in mainline"
-	exit
-}
-old_max=$(<$knobs/nf_conntrack_max) old_buckets=$(<$knobs/nf_conntrack_buckets)
-restore() {
-	[ ! -w $knobs/nf_conntrack_total_max ] || echo 0 >$knobs/nf_conntrack_total_max
-	echo "$old_buckets" >$knobs/nf_conntrack_buckets
-	echo "$old_max" >$knobs/nf_conntrack_max
-}
+[ -e $knobs/nf_conntrack_fair ] || skip_all "mainline does not reclaim"
+keep_limits
+restore() { echo 0 >$knobs/nf_conntrack_total_max; }
 
 # --- knobs
 

@@ -10,19 +10,9 @@
 need nft conntrack python3
 [ "${TESTBED_MODULE:-ours}" = ours ] || skip_all "mainline has no such statistics"
 
-max=/proc/sys/net/netfilter/nf_conntrack_max
-buckets=/proc/sys/net/netfilter/nf_conntrack_buckets
-[ -w $max ] || {
-	skip "statistics" "not in the initial namespace"
-	exit
-}
-old_max=$(<$max) old_buckets=$(<$buckets)
+keep_limits
 tracing=/sys/kernel/tracing
-restore() {
-	echo "$old_buckets" >$buckets
-	echo "$old_max" >$max
-	[ ! -w $tracing/events/nf_conntrack/enable ] || echo 0 >$tracing/events/nf_conntrack/enable
-}
+restore() { [ ! -w $tracing/events/nf_conntrack/enable ] || echo 0 >$tracing/events/nf_conntrack/enable; }
 
 reclaim() { in_ns "$1" cat /proc/net/nf_conntrack_reclaim; }
 # key NS KEY: its number. sum NS PREFIX: of all keys that begin so.

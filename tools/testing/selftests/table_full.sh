@@ -8,17 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 need nft conntrack python3
 
-max=/proc/sys/net/netfilter/nf_conntrack_max
-buckets=/proc/sys/net/netfilter/nf_conntrack_buckets
-[ -w $max ] || {
-	skip "a full table" "not in the initial namespace"
-	exit
-}
-old_max=$(<$max) old_buckets=$(<$buckets)
-restore() {
-	echo "$old_buckets" >$buckets
-	echo "$old_max" >$max
-}
+keep_limits
 
 router
 agent_start
@@ -31,9 +21,7 @@ table inet t {
 	}
 }
 END
-# Few buckets, so that the search of eight of them sees enough entries.
-echo 512 >$buckets
-echo 200 >$max
+small_table 200
 is "the limit" 200 "$(<$max)"
 
 # Entries without an answer give way.
