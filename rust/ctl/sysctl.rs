@@ -14,7 +14,6 @@
 
 use core::mem::offset_of;
 use core::mem::size_of;
-use core::ptr::addr_of_mut;
 use kernel::ffi::c_int;
 use kernel::prelude::*;
 
@@ -24,6 +23,8 @@ use crate::engine::cap;
 use crate::engine::labels;
 use crate::engine::probe;
 use crate::engine::table;
+use crate::linux::expect;
+use crate::linux::hashtable::Table;
 use crate::linux::hooks;
 use crate::linux::net::Net;
 use crate::linux::net::Own;
@@ -593,11 +594,11 @@ knobs! {
 }
 
 fn max() -> *mut c_void {
-    addr_of_mut!(bindings::nf_conntrack_max).cast()
+    Table::limit().as_ptr()
 }
 
 fn expect_max() -> *mut c_void {
-    addr_of_mut!(bindings::nf_ct_expect_max).cast()
+    expect::limit().as_ptr()
 }
 
 /// The table's size, as a file.

@@ -23,14 +23,15 @@ use crate::engine::reclaim;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
+use crate::linux::once::Word;
 use crate::linux::rcu::Held;
 use crate::pure::policy::evict;
 
 /// The limit; zero is none (`nf_conntrack_total_max`).
-static mut LIMIT: u32 = 0;
+static LIMIT: Word<u32> = Word::new(0);
 
 /// The limit for which the worker has counted; zero if it has not.
-static mut COUNTED_FOR: u32 = 0;
+static COUNTED_FOR: Word<u32> = Word::new(0);
 
 /// The number of entries, about: counted from when the limit was set, and put right by the worker.
 static TOTAL: Atomic<i32> = Atomic::<i32>::new(0);
@@ -40,14 +41,13 @@ static mut LARGEST: *const bindings::net = core::ptr::null();
 
 /// The word that the sysctl sets.
 pub(crate) fn word() -> *mut c_void {
-    addr_of_mut!(LIMIT).cast()
+    LIMIT.as_ptr()
 }
 
 /// The limit, if there is one.
 #[inline(always)]
 pub(crate) fn limit() -> Option<u32> {
-    // SAFETY: A word that the sysctl writes whole.
-    match unsafe { read_once(addr_of!(LIMIT)) } {
+    match LIMIT.get() {
         0 => None,
         limit => Some(limit),
     }
@@ -57,9 +57,7 @@ pub(crate) fn limit() -> Option<u32> {
 #[inline(always)]
 pub(crate) fn count() -> Option<u32> {
     let limit = limit();
-    // SAFETY: A word that is written whole.
-    let known = unsafe { read_once(addr_of!(COUNTED_FOR)) };
-    if limit.unwrap_or(0) != known {
+    if limit.unwrap_or(0) != COUNTED_FOR.get() {
         limit_has_changed(limit);
     }
     limit.map(|_| counted(TOTAL.fetch_add(1, Relaxed).wrapping_add(1)))
@@ -69,13 +67,8 @@ pub(crate) fn count() -> Option<u32> {
 fn limit_has_changed(limit: Option<u32>) {
     match limit {
         Some(_) => reclaim::call(0),
-        None => set_counted_for(0),
+        None => COUNTED_FOR.set(0),
     }
-}
-
-fn set_counted_for(limit: u32) {
-    // SAFETY: A word that is written whole.
-    unsafe { write_once(addr_of_mut!(COUNTED_FOR), limit) };
 }
 
 /// An entry is freed.
@@ -104,7 +97,7 @@ pub(crate) fn correct(sum: u32) {
     let sum = i32::try_from(sum).unwrap_or(i32::MAX);
     // What comes and goes meanwhile stays counted.
     TOTAL.add(sum.wrapping_sub(TOTAL.load(Relaxed)), Relaxed);
-    set_counted_for(limit().unwrap_or(0));
+    COUNTED_FOR.set(limit().unwrap_or(0));
 }
 
 /// The worker has found the largest namespace. CONTEXT: the worker's list is locked, in which it is.

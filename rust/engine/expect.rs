@@ -338,7 +338,7 @@ fn make_room(
     ) {
         evict(help, exp.class(), pending, most, locked);
     }
-    if net.private().expectations() >= expect::max() {
+    if net.private().expectations() >= expect::limit().get() {
         if warn::net_ratelimit() {
             pr_warn!("expectation table full\n");
         }
@@ -460,7 +460,6 @@ pub(crate) fn iterate(
 #[cfg(CONFIG_KUNIT = "y")]
 #[kernel::prelude::kunit_tests(nf_conntrack_expect)]
 mod tests {
-    use core::ptr::addr_of_mut;
     use kernel::sync::atomic::Atomic;
     use kernel::sync::atomic::Relaxed;
 
@@ -805,13 +804,12 @@ mod tests {
         let home = Home::new()?;
         let master = Master::new(&home, 9, 60)?;
         let _first = master.expect(0, 80)?;
-        let before = expect::max();
-        // SAFETY: A word that is written whole; other namespaces expect nothing meanwhile.
-        unsafe { addr_of_mut!(bindings::nf_ct_expect_max).write_volatile(1) };
+        let before = expect::limit().get();
+        // Other namespaces expect nothing meanwhile.
+        expect::limit().set(1);
         let result = master.expect(0, 81).err();
         let replaced = master.expect(0, 80).err();
-        // SAFETY: As above.
-        unsafe { addr_of_mut!(bindings::nf_ct_expect_max).write_volatile(before) };
+        expect::limit().set(before);
         assert_eq!((result, replaced), (Some(EMFILE), None));
         assert_eq!(
             (home.private().expectations(), master.counts()),

@@ -19,8 +19,7 @@ use crate::engine::reclaim;
 use crate::engine::table;
 use crate::linux::conn::Candidate;
 use crate::linux::hashtable::Table;
-use crate::linux::once::read_once;
-use crate::linux::once::write_once;
+use crate::linux::once::Word;
 use crate::linux::rcu::Held;
 use crate::linux::time;
 use crate::linux::time::HZ;
@@ -47,7 +46,7 @@ static mut RESUME: Resume = Resume {
 };
 
 /// No more rounds: the module is being unloaded.
-static mut ENDING: bool = false;
+static ENDING: Word<bool> = Word::new(false);
 
 /// The worker while it works. Dropping it waits for its end.
 pub(crate) struct Worker(());
@@ -63,8 +62,7 @@ impl Worker {
 
     /// No further round begins.
     pub(crate) fn wind_down() {
-        // SAFETY: A byte that is written whole.
-        unsafe { write_once(addr_of_mut!(ENDING), true) };
+        ENDING.set(true);
     }
 }
 
@@ -90,8 +88,7 @@ unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
     let (resume, delay) = round.end(time::now(), stop);
     // SAFETY: As above.
     unsafe { addr_of_mut!(RESUME).write(resume) };
-    // SAFETY: A byte that is written whole.
-    if unsafe { read_once(addr_of!(ENDING)) } {
+    if ENDING.get() {
         return;
     }
     if delay > 0 {

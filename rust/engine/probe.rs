@@ -15,8 +15,6 @@
 //!
 //! No C counterpart.
 
-use core::ptr::addr_of;
-use core::ptr::addr_of_mut;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::atomic::Relaxed;
@@ -30,8 +28,7 @@ use crate::linux::conn::Candidate;
 use crate::linux::conn::Conn;
 use crate::linux::hashtable::Table;
 use crate::linux::net::Net;
-use crate::linux::once::read_once;
-use crate::linux::once::write_once;
+use crate::linux::once::Word;
 use crate::linux::rcu::Held;
 use crate::linux::skb::HookState;
 use crate::linux::skb::Skb;
@@ -63,7 +60,7 @@ use crate::pure::wire::tcp::Segment;
 const PAUSE: u32 = HZ.div_ceil(20);
 
 /// How many namespaces probe. Changed under [`MEMBERS`].
-static mut PROBING: u32 = 0;
+static PROBING: Word<u32> = Word::new(0);
 
 static WORK: StaticWork = StaticWork::new();
 
@@ -165,8 +162,7 @@ pub(crate) fn changed() {
 /// Whether a namespace probes.
 #[inline(always)]
 pub(crate) fn is_on(net: &Net) -> bool {
-    // SAFETY: A word that is written whole.
-    unsafe { read_once(addr_of!(PROBING)) != 0 && net.is_probing() }
+    PROBING.get() != 0 && net.is_probing()
 }
 
 /// CONTEXT: [`MEMBERS`] locked.
@@ -177,12 +173,8 @@ fn switch(member: &mut Member, on: bool) {
     member.on = on;
     member.walk = None;
     member.next = time::now();
-    // SAFETY: Written under the lock only.
-    unsafe {
-        let now = read_once(addr_of!(PROBING));
-        let by = if on { 1 } else { -1 };
-        write_once(addr_of_mut!(PROBING), now.saturating_add_signed(by));
-    }
+    let by = if on { 1 } else { -1 };
+    PROBING.set(PROBING.get().saturating_add_signed(by));
     member.net().set_probing(on);
 }
 

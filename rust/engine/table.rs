@@ -8,8 +8,6 @@
 //!
 //! C counterpart's behaviour: `net/netfilter/nf_conntrack_core.c`.
 
-use core::ptr::addr_of;
-use core::ptr::addr_of_mut;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::rcu;
@@ -33,8 +31,7 @@ use crate::linux::lock::CSpinLock;
 use crate::linux::lock::StaticSpinLock;
 use crate::linux::memory;
 use crate::linux::net::Net;
-use crate::linux::once::read_once;
-use crate::linux::once::write_once;
+use crate::linux::once::Word;
 use crate::linux::prefetch;
 use crate::linux::rcu::Held;
 use crate::linux::siphash::SecretKey;
@@ -50,11 +47,11 @@ use crate::pure::tuple::Tuple;
 /// Where things are in the table must not be guessed from outside.
 static HASH_KEY: SecretKey = SecretKey::new();
 
-/// Guards [`ALL_LOCKED`]; held by whoever has, or waits for, all buckets.
+/// Guards [`ALL_LOCKED`], which is written under it only; held by whoever has, or waits for, all buckets.
 static ALL: StaticSpinLock = StaticSpinLock::new();
 
 /// Whether somebody has all buckets locked: a flag beside the locks, see [`lock_bucket`].
-static mut ALL_LOCKED: bool = false;
+static ALL_LOCKED: Word<bool> = Word::new(false);
 
 kernel::sync::global_lock! {
     // SAFETY: Initialised in `Owner::new`, before the first use.
@@ -96,26 +93,22 @@ impl Drop for Owner {
 /// The limit of entries a namespace (`nf_conntrack_max`).
 #[inline]
 pub(crate) fn max() -> u32 {
-    // SAFETY: A word that the sysctl writes whole.
-    unsafe { read_once(addr_of!(bindings::nf_conntrack_max)) }
+    Table::limit().get()
 }
 
 /// Sets the limit.
 pub(crate) fn set_max(max: u32) {
-    // SAFETY: As in `max`.
-    unsafe { write_once(addr_of_mut!(bindings::nf_conntrack_max), max) };
+    Table::limit().set(max);
 }
 
 /// How many buckets there are.
 pub(crate) fn buckets() -> u32 {
-    // SAFETY: A word that the resize writes whole.
-    unsafe { read_once(addr_of!(bindings::nf_conntrack_htable_size)) }
+    Table::size().get()
 }
 
-/// Whether there is a table yet: module parameters are set before.
+/// Whether there is a table yet.
 pub(crate) fn exists() -> bool {
-    // SAFETY: A pointer that is written whole.
-    !unsafe { read_once(addr_of!(bindings::nf_conntrack_hash)) }.is_null()
+    Table::exists()
 }
 
 /// The hash of a tuple in a zone of a namespace, before scaling.
@@ -295,8 +288,7 @@ pub(crate) fn lock_bucket(lock: CSpinLock, bh: BhOff<'_>) -> CSpinGuard {
 
 #[inline(always)]
 fn all_locked() -> bool {
-    // SAFETY: A byte that is written whole.
-    let set = unsafe { read_once(addr_of!(ALL_LOCKED)) };
+    let set = ALL_LOCKED.get();
     kernel::sync::barrier::smp_mb(kernel::sync::barrier::Read);
     set
 }
@@ -395,16 +387,14 @@ impl LockedPair<'_> {
 fn with_all_locked<R>(f: impl FnOnce() -> R) -> R {
     let bh = BhGuard::new();
     let all = ALL.get().lock(bh.off());
-    // SAFETY: Written under `ALL` only.
-    unsafe { write_once(addr_of_mut!(ALL_LOCKED), true) };
+    ALL_LOCKED.set(true);
     for index in 0..LOCKS {
         // Whoever takes this lock after us sees the flag.
         drop(bucket_lock(index).lock(bh.off()));
     }
     let result = f();
     kernel::sync::barrier::smp_mb(kernel::sync::barrier::Full);
-    // SAFETY: As above.
-    unsafe { write_once(addr_of_mut!(ALL_LOCKED), false) };
+    ALL_LOCKED.set(false);
     drop(all);
     result
 }

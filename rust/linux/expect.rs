@@ -41,6 +41,7 @@ use crate::linux::lock::CSpinLock;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
+use crate::linux::once::Word;
 use crate::linux::rcu;
 use crate::linux::rcu::Held;
 use crate::linux::siphash::SecretKey;
@@ -573,7 +574,7 @@ impl ExpectTable {
                 return Err(ENOMEM);
             };
             CACHE = cache;
-            write_once(addr_of_mut!(bindings::nf_ct_expect_max), sizes.max);
+            limit().set(sizes.max);
             write_once(addr_of_mut!(bindings::nf_ct_expect_hsize), buckets);
             write_once(
                 addr_of_mut!(bindings::nf_ct_expect_hash),
@@ -597,9 +598,9 @@ impl Drop for ExpectTable {
 }
 
 /// How many expectations a namespace may have (`nf_conntrack_expect_max`).
-pub(crate) fn max() -> u32 {
-    // SAFETY: A word that is stored whole.
-    unsafe { read_once(addr_of!(bindings::nf_ct_expect_max)) }
+pub(crate) fn limit() -> &'static Word<u32> {
+    // SAFETY: A static of C's, which a sysctl writes whole.
+    unsafe { Word::from_ptr(addr_of_mut!(bindings::nf_ct_expect_max)) }
 }
 
 /// How many buckets the table has.

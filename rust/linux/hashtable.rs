@@ -30,6 +30,7 @@ use crate::linux::lock::CSpinLock;
 use crate::linux::nulls::Link;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
+use crate::linux::once::Word;
 use crate::linux::prefetch;
 use crate::linux::rcu::Held;
 use crate::pure::num::Dir;
@@ -139,6 +140,26 @@ impl Table {
             bindings::rct_smp_wmb();
             write_once(addr_of_mut!(CURRENT), KBox::into_raw(table));
         }
+    }
+
+    /// Whether there is one: module parameters are set before.
+    pub(crate) fn exists() -> bool {
+        // SAFETY: A pointer that is written whole.
+        !unsafe { read_once(addr_of!(bindings::nf_conntrack_hash)) }.is_null()
+    }
+
+    /// How many buckets the one in use has.
+    #[inline(always)]
+    pub(crate) fn size() -> &'static Word<u32> {
+        // SAFETY: A static of C's, which a resize and a module parameter write whole.
+        unsafe { Word::from_ptr(addr_of_mut!(bindings::nf_conntrack_htable_size)) }
+    }
+
+    /// How many entries a namespace may have.
+    #[inline(always)]
+    pub(crate) fn limit() -> &'static Word<u32> {
+        // SAFETY: A static of C's, which a sysctl writes whole.
+        unsafe { Word::from_ptr(addr_of_mut!(bindings::nf_conntrack_max)) }
     }
 
     /// How many buckets it has.

@@ -5,6 +5,12 @@
 //! The C side has `READ_ONCE()` and `WRITE_ONCE()`: relaxed in the kernel's memory model. The
 //! kernel crate's atomics are function calls on kernels built with gcc; these are plain
 //! instructions, for the fields that every packet touches.
+//!
+//! A word of our own is a [`Word`], which is safe to use.
+
+use core::cell::UnsafeCell;
+use core::mem::size_of;
+use kernel::prelude::*;
 
 /// `READ_ONCE(*ptr)`.
 ///
@@ -27,4 +33,52 @@ pub(crate) unsafe fn read_once<T: Copy>(ptr: *const T) -> T {
 pub(crate) unsafe fn write_once<T: Copy>(ptr: *mut T, value: T) {
     // SAFETY: By this function's contract.
     unsafe { ptr.write_volatile(value) }
+}
+
+/// A word that anybody reads and writes whole at any time: a switch, or a number that a file sets.
+///
+/// Not for counts that several change, nor for what says that other memory is ready: the kernel
+/// crate's atomics are for these.
+#[repr(transparent)]
+pub(crate) struct Word<T: Copy>(UnsafeCell<T>);
+
+// SAFETY: Its value is loaded and stored whole only.
+unsafe impl<T: Copy + Send> Sync for Word<T> {}
+
+impl<T: Copy> Word<T> {
+    /// A word that begins as `value`.
+    pub(crate) const fn new(value: T) -> Self {
+        const { assert!(size_of::<T>() <= size_of::<usize>()) };
+        Word(UnsafeCell::new(value))
+    }
+
+    /// A word that C has, too.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` is aligned, points to a value that lives for `'a` and is stored whole only.
+    #[inline(always)]
+    pub(crate) unsafe fn from_ptr<'a>(ptr: *mut T) -> &'a Self {
+        // SAFETY: By this function's contract; the type is transparent.
+        unsafe { &*ptr.cast() }
+    }
+
+    /// Its value.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> T {
+        // SAFETY: Valid by the type, and no larger than a machine's word.
+        unsafe { read_once(self.0.get()) }
+    }
+
+    /// Sets it.
+    #[inline(always)]
+    pub(crate) fn set(&self, value: T) {
+        // SAFETY: As in `get`.
+        unsafe { write_once(self.0.get(), value) };
+    }
+
+    /// Its address, for a file that shows it.
+    pub(crate) fn as_ptr(&self) -> *mut c_void {
+        self.0.get().cast()
+    }
 }
