@@ -46,6 +46,7 @@ use crate::linux::lock::BhOff;
 use crate::linux::lock::CSpinLock;
 use crate::linux::net::Net;
 use crate::linux::once::write_once;
+use crate::linux::rcu::synchronize_net;
 use crate::linux::rcu::Held;
 use crate::linux::siphash::SecretKey;
 use crate::linux::skb::HookState;
@@ -488,14 +489,14 @@ pub(crate) unsafe extern "C" fn nf_ct_iterate_destroy(
     unsafe {
         bindings::rct_drop_queued_of_all_nets();
         bindings::net_ns_barrier();
-        bindings::synchronize_net();
     }
+    synchronize_net();
     // SAFETY: By this function's contract.
     table::iterate(None, 0, false, |conn| unsafe {
         iter(conn.as_ptr(), data) != 0
     });
-    // SAFETY: Sleepable. Readers may still use what `iter` took away from entries.
-    unsafe { bindings::synchronize_rcu() };
+    // Readers may still use what `iter` took away from entries.
+    rcu::synchronize_rcu();
 }
 
 /// An array of `*sizep` or more list heads, to be freed with `kvfree()`. CONTEXT: sleepable.

@@ -19,7 +19,6 @@
 use kernel::prelude::*;
 use kernel::sync::atomic::Relaxed;
 
-use crate::bindings;
 use crate::ctl::expect;
 use crate::ctl::hooks::InetUse;
 use crate::ctl::params;
@@ -31,11 +30,11 @@ use crate::engine::probe;
 use crate::engine::reclaim;
 use crate::engine::table;
 use crate::linux::net::Net;
-use crate::linux::net::Private;
-use crate::linux::pernet;
 use crate::linux::pernet::Batch;
 use crate::linux::pernet::Subsystem;
 use crate::linux::procfs::File;
+use crate::linux::rcu::synchronize_expedited;
+use crate::linux::stats;
 use crate::linux::sysctl::Registration;
 use crate::linux::time;
 use crate::linux::time::HZ;
@@ -45,38 +44,26 @@ use crate::linux::warn;
 pub(crate) struct Namespaces;
 
 /// What is registered in a namespace, in the order of its end.
-struct Tenant {
+pub(crate) struct Tenant {
     _hooks: Option<InetUse>,
     _expectations: File,
     _files: procfs::Files,
     _knobs: Registration,
 }
 
-/// What the kernel allocates for the module in each namespace.
-#[repr(C)]
-pub(crate) struct Area {
-    private: Private,
-    tenant: Option<KBox<Tenant>>,
-}
-
-// SAFETY: `Area` begins as it should, and zeros are counts, pointers, and nobody registered.
+// SAFETY: `clear` has the prober and the reclaimer forget its namespaces before it waits for a grace
+// period.
 unsafe impl Subsystem for Namespaces {
-    type Area = Area;
+    type Tenant = Tenant;
 
-    fn enter(net: &Net) -> Result {
+    fn enter(net: &Net) -> Result<KBox<Tenant>> {
         let state = State::new(net)?;
         let tenant = KBox::new(Tenant::new(net)?, GFP_KERNEL)?;
-        // SAFETY: The namespace's area, of which nobody else uses this part.
-        unsafe { (&raw mut (*pernet::area::<Self>(net)).tenant).write(Some(tenant)) };
         state.keep();
-        Ok(())
+        Ok(tenant)
     }
 
     fn leave(nets: Batch<'_>) {
-        for net in nets.clone() {
-            // SAFETY: As in `enter`.
-            drop(unsafe { (*pernet::area::<Self>(net)).tenant.take() });
-        }
         clear(nets);
     }
 }
@@ -106,16 +93,8 @@ struct State<'a>(&'a Net);
 impl<'a> State<'a> {
     fn new(net: &'a Net) -> Result<Self> {
         net.private().entries().store(0, Relaxed);
-        // SAFETY: Sleepable; nobody counts yet.
-        unsafe {
-            net.private().tallies().allocate()?;
-            let counters = bindings::rct_stat_alloc();
-            if counters.is_null() {
-                net.private().tallies().free();
-                return Err(ENOMEM);
-            }
-            (*net.ct()).stat = counters;
-        }
+        // SAFETY: The namespace begins: nobody counts yet.
+        unsafe { stats::begin(net)? };
         sysctl::begin(net);
         events::init_net(net);
         gre_keymap::init_net(net);
@@ -144,8 +123,7 @@ fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
         reclaim::withdraw(net);
     }
     // Packets that are on their way have passed the hooks, which are gone.
-    // SAFETY: Sleepable, no read-side section is open.
-    unsafe { bindings::synchronize_rcu_expedited() };
+    synchronize_expedited();
     kill_all(nets.clone());
     for net in nets {
         if !gre_keymap::is_empty(net) {
@@ -153,11 +131,8 @@ fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
         }
         reclaim::leave(net);
         events::exit_net(net);
-        // SAFETY: Allocated when the namespace began; nobody is left who counts.
-        unsafe {
-            net.private().tallies().free();
-            bindings::rct_stat_free((*net.ct()).stat);
-        }
+        // SAFETY: They were made when the namespace began; nobody is left who counts.
+        unsafe { stats::end(net) };
     }
 }
 
@@ -176,10 +151,7 @@ fn kill_all<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
         if !busy {
             return;
         }
-        // SAFETY: Sleepable.
-        unsafe {
-            bindings::rct_debug_net_warn_once(time::jiffies().after(late));
-            bindings::schedule();
-        }
+        warn::debug_net_warn_once(time::jiffies().after(late));
+        warn::schedule();
     }
 }

@@ -12,18 +12,14 @@
 //!
 //! No C counterpart.
 
-use core::ptr::addr_of;
-use core::ptr::addr_of_mut;
 use kernel::prelude::*;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
 
-use crate::bindings;
 use crate::engine::reclaim;
 use crate::linux::net::Net;
-use crate::linux::once::read_once;
-use crate::linux::once::write_once;
 use crate::linux::once::Word;
+use crate::linux::pernet::Known;
 use crate::linux::rcu::Held;
 use crate::pure::policy::evict;
 
@@ -37,7 +33,7 @@ static COUNTED_FOR: Word<u32> = Word::new(0);
 static TOTAL: Atomic<i32> = Atomic::<i32>::new(0);
 
 /// The namespace with the most entries, while the machine is near the limit.
-static mut LARGEST: *const bindings::net = core::ptr::null();
+static LARGEST: Known = Known::new();
 
 /// The word that the sysctl sets.
 pub(crate) fn word() -> *mut c_void {
@@ -102,25 +98,16 @@ pub(crate) fn correct(sum: u32) {
 
 /// The worker has found the largest namespace. CONTEXT: the worker's list is locked, in which it is.
 pub(crate) fn set_largest(net: Option<&Net>) {
-    let net = net.map_or(core::ptr::null(), |net| net.as_ptr().cast_const());
-    // SAFETY: A pointer that is written whole, with the list locked.
-    unsafe { write_once(addr_of_mut!(LARGEST), net) };
+    LARGEST.set(net);
 }
 
 /// A namespace ends. CONTEXT: the worker's list is locked, and it is in it no more; a grace period
 /// passes before it goes.
 pub(crate) fn forget(net: &Net) {
-    // SAFETY: As in `set_largest`.
-    if unsafe { read_once(addr_of!(LARGEST)) } == net.as_ptr().cast_const() {
-        set_largest(None);
-    }
+    LARGEST.forget(net);
 }
 
 /// The largest namespace, if it has been found out.
-pub(crate) fn largest<'a>(_rcu: Held<'a>) -> Option<&'a Net> {
-    // SAFETY: It goes a grace period after it was forgotten, see `forget`.
-    unsafe {
-        let net = read_once(addr_of!(LARGEST));
-        (!net.is_null()).then(|| Net::from_raw(net))
-    }
+pub(crate) fn largest(rcu: Held<'_>) -> Option<&Net> {
+    LARGEST.get(rcu)
 }

@@ -453,12 +453,9 @@ pub(crate) unsafe fn unregister(helper: &Helper) {
         unsafe { helper.unlink() };
     }
     helper.disable();
-    // SAFETY: Sleepable context by this function's contract; then the reference of the registration
-    // is given up.
-    unsafe {
-        bindings::synchronize_rcu();
-        release(NonNull::from(helper).cast());
-    }
+    rcu::synchronize_rcu();
+    // SAFETY: The reference of the registration, which is over.
+    unsafe { release(NonNull::from(helper).cast()) };
 }
 
 /// Unregisters the helpers in an array, last one first, and clears it.
@@ -741,10 +738,8 @@ mod tests {
             )
         };
         // SAFETY: Added above; nobody looks at it after the grace period.
-        unsafe {
-            remove_callback(node);
-            bindings::synchronize_rcu();
-        }
+        unsafe { remove_callback(node) };
+        rcu::synchronize_rcu();
         assert!(by_name == Some(node) && by_address == Some(node) && unknown.is_none());
     }
 }

@@ -282,8 +282,7 @@ fn arrange(members: &mut KVec<Member>, found: &mut KVec<ARef<Conn>>) {
         return;
     }
     // From now on no packet passes that is not noted; of what passed before, nothing is known.
-    // SAFETY: Sleepable, no read-side section is open.
-    unsafe { bindings::synchronize_rcu() };
+    rcu::synchronize_rcu();
     for member in members.iter_mut() {
         if member.walk.is_none_or(|walk| walk.buckets != 0) {
             continue;

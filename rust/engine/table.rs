@@ -33,6 +33,7 @@ use crate::linux::memory;
 use crate::linux::net::Net;
 use crate::linux::once::Word;
 use crate::linux::prefetch;
+use crate::linux::rcu::synchronize_net;
 use crate::linux::rcu::Held;
 use crate::linux::siphash::SecretKey;
 use crate::linux::stats::Counter;
@@ -424,8 +425,7 @@ pub(crate) fn resize(buckets: u32) -> Result {
     });
     drop(walk);
     // Readers may still be walking the old chains.
-    // SAFETY: Sleepable, no read-side section is open.
-    unsafe { bindings::synchronize_net() };
+    synchronize_net();
     drop(old);
     Ok(())
 }

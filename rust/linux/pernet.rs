@@ -9,6 +9,7 @@ use core::mem::offset_of;
 use core::mem::size_of;
 use core::ptr::addr_of;
 use core::ptr::addr_of_mut;
+use core::ptr::null;
 use kernel::error::from_result;
 use kernel::error::to_result;
 use kernel::ffi::c_int;
@@ -18,24 +19,34 @@ use kernel::types::Opaque;
 use crate::bindings;
 use crate::linux::net;
 use crate::linux::net::Net;
+use crate::linux::net::Private;
 use crate::linux::once::read_once;
+use crate::linux::once::Word;
+use crate::linux::rcu::Held;
 
 /// A module's part in the life of namespaces.
 ///
 /// # Safety
 ///
-/// `Area` begins with `struct nf_conntrack_net` and is valid as zeros.
+/// When [`Self::leave`] returns, its namespaces are nobody's [`Known`] any more, and a grace period
+/// has passed since.
 pub(crate) unsafe trait Subsystem {
-    /// What the kernel allocates for it in each namespace, as zeros, before [`Self::enter`], and
-    /// frees after [`Self::leave`].
-    type Area;
+    /// What is registered in a namespace.
+    type Tenant;
 
     /// A namespace begins, or the module is loaded. CONTEXT: sleepable. After an error the
     /// namespace is not left.
-    fn enter(net: &Net) -> Result;
+    fn enter(net: &Net) -> Result<KBox<Self::Tenant>>;
 
-    /// Namespaces end, or the module is unloaded. CONTEXT: sleepable.
+    /// Namespaces end, or the module is unloaded; their tenants are gone. CONTEXT: sleepable.
     fn leave(nets: Batch<'_>);
+}
+
+/// What the kernel allocates in each namespace, as zeros: no tenant, and what [`Private`] says.
+#[repr(C)]
+struct Area<T> {
+    private: Private,
+    tenant: Option<KBox<T>>,
 }
 
 /// A subsystem's registration. Dropping it leaves all namespaces.
@@ -60,7 +71,7 @@ impl<S: Subsystem> Registration<S> {
                     init: Some(enter::<S>),
                     exit_batch: Some(leave::<S>),
                     id: addr_of_mut!(net::PRIVATE_ID),
-                    size: size_of::<S::Area>(),
+                    size: size_of::<Area<S::Tenant>>(),
                     ..Default::default()
                 };
                 // SAFETY: The slot is ours to write, and pinned until `drop` unregisters it.
@@ -87,26 +98,76 @@ impl<S: Subsystem> PinnedDrop for Registration<S> {
 /// Called by the kernel, for a namespace that it sets up or ends.
 unsafe extern "C" fn enter<S: Subsystem>(net: *mut bindings::net) -> c_int {
     // SAFETY: The kernel calls with a namespace that has its area.
-    from_result(|| S::enter(unsafe { Net::from_raw(net) }).map(|()| 0))
+    let net = unsafe { Net::from_raw(net) };
+    from_result(|| {
+        let tenant = S::enter(net)?;
+        // SAFETY: Nobody else uses this part of the area, which is of zeros.
+        unsafe { (&raw mut (*area::<S>(net)).tenant).write(Some(tenant)) };
+        Ok(0)
+    })
 }
 
 /// # Safety
 ///
 /// Called by the kernel, for a namespace that it sets up or ends.
 unsafe extern "C" fn leave<S: Subsystem>(list: *mut bindings::list_head) {
-    S::leave(Batch {
+    let nets = Batch {
         list,
         at: list,
         _nets: PhantomData,
-    });
+    };
+    for net in nets.clone() {
+        // SAFETY: As in `enter`.
+        drop(unsafe { (*area::<S>(net)).tenant.take() });
+    }
+    S::leave(nets);
 }
 
-/// The area of a subsystem in a namespace that it has entered. Only an address.
-pub(crate) fn area<S: Subsystem>(net: &Net) -> *mut S::Area {
+/// The area of a subsystem in a namespace. Only an address.
+fn area<S: Subsystem>(net: &Net) -> *mut Area<S::Tenant> {
     // SAFETY: Set by the registration before the namespace was entered.
     unsafe {
         let id = read_once(addr_of!(net::PRIVATE_ID));
         bindings::rct_net_generic(net.as_ptr(), id).cast()
+    }
+}
+
+/// A namespace that the packets of all may look at, or none. It changes under a lock of its user's.
+///
+/// INVARIANT: It has been entered, and has not been left for longer than a grace period.
+pub(crate) struct Known(Word<Address>);
+
+#[derive(Clone, Copy)]
+struct Address(*const bindings::net);
+
+// SAFETY: Only an address.
+unsafe impl Send for Address {}
+
+impl Known {
+    /// None.
+    pub(crate) const fn new() -> Self {
+        Known(Word::new(Address(null())))
+    }
+
+    /// Makes it this one, which is not about to be left.
+    pub(crate) fn set(&self, net: Option<&Net>) {
+        // INVARIANT: By the contract of `Subsystem` it is forgotten in time.
+        let at = net.map_or(null(), |net| net.as_ptr().cast_const());
+        self.0.set(Address(at));
+    }
+
+    /// Forgets it if it is this one.
+    pub(crate) fn forget(&self, net: &Net) {
+        if self.0.get().0 == net.as_ptr().cast_const() {
+            self.set(None);
+        }
+    }
+
+    /// It, if there is one.
+    pub(crate) fn get<'rcu>(&self, _rcu: Held<'rcu>) -> Option<&'rcu Net> {
+        let Address(at) = self.0.get();
+        // SAFETY: By the type it stays until a grace period after it was forgotten.
+        (!at.is_null()).then(|| unsafe { Net::from_raw(at) })
     }
 }
 

@@ -48,6 +48,23 @@ pub(crate) unsafe fn dereference<T>(slot: *const *mut T, _rcu: Held<'_>) -> *mut
     unsafe { read_once(slot) }
 }
 
+/// As [`synchronize_rcu`], at the price of disturbing the other CPUs. CONTEXT: sleepable.
+///
+/// [`synchronize_rcu`]: kernel::sync::rcu::synchronize_rcu
+pub(crate) fn synchronize_expedited() {
+    // SAFETY: Safe to call in a context that may sleep.
+    unsafe { bindings::synchronize_rcu_expedited() };
+}
+
+/// As [`synchronize_rcu`], expedited while the network's configuration is locked. CONTEXT:
+/// sleepable.
+///
+/// [`synchronize_rcu`]: kernel::sync::rcu::synchronize_rcu
+pub(crate) fn synchronize_net() {
+    // SAFETY: As above.
+    unsafe { bindings::synchronize_net() };
+}
+
 /// `kfree_rcu(object, member)`, where `head` is that member: frees memory from `kmalloc` when a
 /// grace period has passed. CONTEXT: any.
 ///

@@ -3,6 +3,7 @@
 //! The counters of `/proc/net/stat/nf_conntrack`, one set a CPU and namespace.
 
 use core::mem::offset_of;
+use kernel::prelude::*;
 
 use crate::bindings;
 use crate::linux::net::Net;
@@ -47,6 +48,40 @@ counters! {
     SEARCH_RESTART = search_restart;
     /// Insertions refused because of a chain's length.
     CHAIN_TOO_LONG = chaintoolong;
+}
+
+/// Makes a namespace's counters, these and our own ([`Tallies`]), all zero. CONTEXT: sleepable.
+///
+/// [`Tallies`]: crate::linux::tallies::Tallies
+///
+/// # Safety
+///
+/// Nobody counts yet.
+pub(crate) unsafe fn begin(net: &Net) -> Result {
+    // SAFETY: By this function's contract nobody reads the words yet.
+    unsafe {
+        net.private().tallies().allocate()?;
+        let counters = bindings::rct_stat_alloc();
+        if counters.is_null() {
+            net.private().tallies().free();
+            return Err(ENOMEM);
+        }
+        (*net.ct()).stat = counters;
+    }
+    Ok(())
+}
+
+/// Frees them.
+///
+/// # Safety
+///
+/// Made by [`begin`]; nobody counts any more.
+pub(crate) unsafe fn end(net: &Net) {
+    // SAFETY: By this function's contract.
+    unsafe {
+        net.private().tallies().free();
+        bindings::rct_stat_free((*net.ct()).stat);
+    }
 }
 
 impl Net {

@@ -21,6 +21,18 @@ pub(crate) fn cond_resched() {
     unsafe { bindings::rct_cond_resched() };
 }
 
+/// Gives the CPU away. CONTEXT: sleepable.
+pub(crate) fn schedule() {
+    // SAFETY: Called in sleepable context only.
+    unsafe { bindings::schedule() };
+}
+
+/// A warning, once, on kernels that are built to debug the network, if something is `wrong`.
+pub(crate) fn debug_net_warn_once(wrong: bool) {
+    // SAFETY: No requirements.
+    unsafe { bindings::rct_debug_net_warn_once(wrong) };
+}
+
 /// Whether the log may take another line about packets now.
 pub(crate) fn net_ratelimit() -> bool {
     // SAFETY: No requirements.
