@@ -4,7 +4,8 @@
 //!
 //! ```text
 //!   worker's walk --> records --> plan        when nearly all entries are proven
-//!   a tracker ------> joined --------> evict  one more is proven: the largest source pays
+//!   a tracker ------> joins ---------> evict  one more is proven, and too few places are left for
+//!                                             the unproven: the largest source pays
 //!   a full table ---> evict                   nothing of a lower class is left
 //! ```
 //!
@@ -20,6 +21,7 @@ use crate::engine::reclaim;
 use crate::engine::table;
 use crate::linux::conn::Conn;
 use crate::linux::net::Net;
+use crate::linux::plan::Choice;
 use crate::linux::queues::Queues;
 use crate::linux::rcu::Held;
 use crate::linux::siphash::SecretKey;
@@ -27,6 +29,7 @@ use crate::linux::stats::Counter;
 use crate::linux::zone::Zone;
 use crate::pure::num::Dir;
 use crate::pure::policy::fair;
+use crate::pure::policy::fair::Floor;
 use crate::pure::policy::fair::Record;
 use crate::pure::policy::proof::Marks;
 use crate::pure::policy::ring::Hint;
@@ -116,84 +119,107 @@ impl Source {
     }
 }
 
-/// Evicts a proven entry for another one of `source`, but not `newcomer`.
-pub(crate) fn evict(
+/// What came of asking a plan for a place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Payment {
+    /// A proven entry has gone.
+    Made,
+    /// Nobody has to give one.
+    Needless,
+    /// There is no plan, or it has no more to say.
+    Late,
+}
+
+/// Evicts a proven entry for another one of `source`, but not `newcomer`, of those that pay for such
+/// a `floor`.
+fn evict(
     net: &Net,
     queues: &Queues,
     source: Source,
     newcomer: Option<&Conn>,
+    floor: Floor,
     rcu: Held<'_>,
-) -> bool {
+) -> Payment {
     let Some(plan) = queues.plan().get(rcu) else {
-        queues.want_plan();
-        reclaim::call(0);
-        return false;
+        want_plan(queues);
+        return Payment::Late;
     };
     for _ in 0..LOOKS {
-        let Some(hint) = plan.take(source.0) else {
-            queues.want_plan();
-            return false;
+        let hint = match plan.take(source.0, floor) {
+            Choice::Of(hint) => hint,
+            Choice::Nobody => return Payment::Needless,
+            Choice::Spent => break,
         };
         let Some(conn) = table::find_hinted(hint, net, rcu) else {
             continue;
         };
+        if plan.is_worn() {
+            want_plan(queues);
+        }
         let spared = conn.has(Status::OFFLOAD) || newcomer.is_some_and(|new| *new == *conn);
         if !spared && account::evict(&conn, reclaim::judge(&conn), Reason::Fairness) {
             net.count(Counter::EARLY_DROP);
-            return true;
+            return Payment::Made;
         }
     }
-    // The plan is out of date.
-    queues.want_plan();
-    false
+    want_plan(queues);
+    Payment::Late
 }
 
-/// Evicts a proven entry for a new one, if sources share and nothing else can go.
+fn want_plan(queues: &Queues) {
+    queues.want_plan();
+    reclaim::call(0);
+}
+
+/// Evicts a proven entry for a new one, if sources share and nothing else can go, as far as is
+/// known: `is_sure` if it is known that nothing can.
 #[cold]
-pub(crate) fn make_room(net: &Net, source: Source, rcu: Held<'_>) -> bool {
+pub(crate) fn make_room(net: &Net, source: Source, is_sure: bool, rcu: Held<'_>) -> bool {
     if net.fair() == 0 {
         return false;
     }
     let Some(queues) = net.private().queues().get(rcu) else {
         return false;
     };
-    evict(net, queues, source, None, rcu)
+    if is_sure {
+        queues.hold_floor(Floor::All);
+    }
+    evict(net, queues, source, None, Floor::All, rcu) == Payment::Made
 }
 
-/// One more entry of a namespace with queues is proven. If there are too many, the largest source
-/// pays: once for this one, and once more while there are too few places for the unproven.
-pub(crate) fn joined(conn: &Conn, queues: &Queues, rcu: Held<'_>) {
+/// An entry of a namespace with queues wants to be one of the proven. If these are too many, the
+/// largest source pays: once for this one, and once more while there are too few places for the
+/// unproven. False if its own source is one of the largest, and nobody pays, or if it is not known yet
+/// who is: it stays unproven.
+pub(crate) fn joins(conn: &Conn, queues: &Queues, rcu: Held<'_>) -> bool {
     let net = conn.net();
+    if net.fair() == 0 {
+        return true;
+    }
     let max = table::max();
     let count = net.private().entries().load(Relaxed).unsigned_abs();
-    if net.fair() == 0 || !fair::is_crowded(count, queues.spare(), max) {
-        return;
-    }
+    let floor = queues.floor().once_joined(count, queues.spare(), max);
+    queues.hold_floor(floor);
+    let is_held = floor != Floor::Unheld;
+    let Some(plan) = queues.plan().get(rcu) else {
+        if fair::needs_plan(count, queues.spare(), max) {
+            want_plan(queues);
+        }
+        return !is_held;
+    };
     let source = Source::of(conn);
-    match queues.plan().get(rcu) {
-        Some(plan) => {
-            let paid = evict(net, queues, source, Some(conn), rcu);
-            plan.joined(source.0);
-            if paid && queues.spare() < fair::probation(max) {
-                evict(net, queues, source, Some(conn), rcu);
+    if is_held {
+        let pay = || evict(net, queues, source, Some(conn), floor, rcu);
+        match pay() {
+            Payment::Made if queues.spare() < fair::probation(max) => {
+                pay();
             }
-        }
-        None => {
-            queues.owe(fair::probation(max));
-            queues.want_plan();
-            reclaim::call(0);
+            Payment::Late if plan.is_large(source.0, floor) => return false,
+            _ => {}
         }
     }
-}
-
-/// Pays what is owed: evicts so many proven entries of the largest sources.
-pub(crate) fn pay(net: &Net, queues: &Queues, owed: u32, rcu: Held<'_>) {
-    let missing = fair::probation(table::max()).saturating_sub(queues.spare());
-    for _ in 0..owed.min(missing) {
-        if !evict(net, queues, Source::NOBODY, None, rcu) {
-            return;
-        }
-    }
+    plan.joined(source.0);
+    true
 }
 
 /// An entry is the machine's own: it began it ([`Marks::OWN`]), or is its other end. Counted only

@@ -138,6 +138,18 @@ pub(crate) fn soft_timeout(conn: &Conn) -> u32 {
     }
 }
 
+/// The shortest soft timeout of a namespace, in ticks; `None` if it has none.
+pub(crate) fn shortest_soft(net: &Net) -> Option<u32> {
+    let rows = [
+        net.tcp_soft(),
+        net.udp_soft(),
+        net.sctp_soft(),
+        net.gre_soft(),
+    ];
+    let all = rows.into_iter().flat_map(Limits::iter);
+    all.filter(|ticks| *ticks != 0).min()
+}
+
 /// The place of the timeout of flows that were answered, of UDP and GRE.
 const REPLIED: usize = 1;
 

@@ -4,6 +4,7 @@
 //!
 //! C counterpart's behaviour: `early_drop()` in `net/netfilter/nf_conntrack_core.c`.
 
+use core::cmp::Reverse;
 use core::ptr::addr_of;
 use core::ptr::addr_of_mut;
 use kernel::prelude::*;
@@ -107,7 +108,7 @@ pub(crate) fn admit(
     }
     // One that goes here makes room on the machine as well.
     let found = if count > max {
-        make_room(net, wanted.hash, rcu) || fair::make_room(net, wanted.source(net), rcu)
+        make_any_room(net, wanted.hash, wanted.source(net), rcu)
     } else {
         make_room_together(net, wanted, count, rcu)
     };
@@ -138,7 +139,7 @@ fn has_reserve(net: &Net, wanted: &Wanted<'_>, count: u32, max: u32, total: Opti
 /// or of this one, which has `count` with the new one, if none is larger.
 #[cold]
 fn make_room_together(net: &Net, wanted: &Wanted<'_>, count: u32, rcu: Held<'_>) -> bool {
-    let own = || make_room(net, wanted.hash, rcu) || fair::make_room(net, wanted.source(net), rcu);
+    let own = || make_any_room(net, wanted.hash, wanted.source(net), rcu);
     let Some(largest) = cap::largest(rcu).filter(|largest| *largest != net) else {
         return own();
     };
@@ -146,20 +147,35 @@ fn make_room_together(net: &Net, wanted: &Wanted<'_>, count: u32, rcu: Held<'_>)
     if !pays(most, count.saturating_sub(1)) {
         return own();
     }
-    make_room(largest, wanted.hash, rcu) || fair::make_room(largest, Source::NOBODY, rcu) || own()
+    make_any_room(largest, wanted.hash, Source::NOBODY, rcu) || own()
 }
 
-/// Evicts something of the namespace.
-fn make_room(net: &Net, hash: Hash, rcu: Held<'_>) -> bool {
+/// Evicts something of the namespace: what is proven only if nothing else is found.
+fn make_any_room(net: &Net, hash: Hash, source: Source, rcu: Held<'_>) -> bool {
+    match make_room(net, hash, rcu) {
+        Outcome::Evicted => true,
+        outcome => fair::make_room(net, source, outcome == Outcome::Barren, rcu),
+    }
+}
+
+/// Evicts something of the namespace that is not active.
+fn make_room(net: &Net, hash: Hash, rcu: Held<'_>) -> Outcome {
     let near = Table::current(rcu).bucket(hash).number();
-    let search_all = || search(net, near, evict::NEAR, rcu) || search(net, far(), evict::FAR, rcu);
-    match reclaim::evict(net, reclaim::LOOKS, rcu) {
+    if reclaim::is_young(net, rcu) && search(net, near, evict::NEAR + evict::FAR, rcu) {
+        return Outcome::Evicted;
+    }
+    let outcome = reclaim::evict(net, rcu);
+    let found = match outcome {
         Outcome::Evicted => true,
         Outcome::Barren => search(net, near, evict::NEAR, rcu),
-        Outcome::Dry => search_all(),
-        Outcome::Unfinished => {
-            search_all() || reclaim::evict(net, reclaim::LOOKS_AT_MOST, rcu) == Outcome::Evicted
+        Outcome::Dry | Outcome::Unfinished => {
+            search(net, near, evict::NEAR, rcu) || search(net, far(), evict::FAR, rcu)
         }
+    };
+    if found {
+        Outcome::Evicted
+    } else {
+        outcome
     }
 }
 
@@ -173,25 +189,37 @@ fn far() -> u32 {
     }
 }
 
-/// Evicts the lowest of the first of `count` buckets where something may go.
+/// Evicts the lowest of the entries in `count` buckets that may go; of several of a class the one
+/// that has been idle longest, or next to that: one of the first [`evict::MET`].
 fn search(net: &Net, from: u32, count: u32, rcu: Held<'_>) -> bool {
     account::count(net, Tally::Searches);
     let mut number = from;
+    let mut met = 0u32;
+    let mut best: Option<(Class, u32, ARef<Conn>)> = None;
     for _ in 0..count {
         let table = Table::current(rcu);
         if let Some(bucket) = table.nth(number) {
-            let lowest = table
-                .chain(bucket, rcu)
-                .filter_map(|met| victim(met, net))
-                .min_by_key(|(class, _)| *class);
-            if lowest.is_some_and(|(class, conn)| account::evict(&conn, class, Reason::Search)) {
-                net.count(Counter::EARLY_DROP);
-                return true;
+            for (class, conn) in table.chain(bucket, rcu).filter_map(|met| victim(met, net)) {
+                met = met.saturating_add(1);
+                let idle = reclaim::idle(&conn);
+                let is_better = best.as_ref().is_none_or(|(lowest, longest, _)| {
+                    (class, Reverse(idle)) < (*lowest, Reverse(*longest))
+                });
+                if is_better {
+                    best = Some((class, idle, conn));
+                }
             }
+        }
+        if met >= evict::MET {
+            break;
         }
         number = evict::next_bucket(number, table.buckets());
     }
-    false
+    let found = best.is_some_and(|(class, _, conn)| account::evict(&conn, class, Reason::Search));
+    if found {
+        net.count(Counter::EARLY_DROP);
+    }
+    found
 }
 
 /// An entry of the namespace that may go.

@@ -52,8 +52,10 @@ use crate::pure::policy::adaptive::Scale;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::class::Ending;
 use crate::pure::policy::evict;
+use crate::pure::policy::evict::Sample;
 use crate::pure::policy::evict::Waiting;
 use crate::pure::policy::fair::needs_plan;
+use crate::pure::policy::fair::probation;
 use crate::pure::policy::proof::Marks;
 use crate::pure::policy::ring;
 use crate::pure::policy::ring::Fate;
@@ -67,10 +69,7 @@ use crate::pure::status::Status;
 
 /// Hints that a packet looks at. More than one are needed only where hints have become stale, and
 /// each does so once.
-pub(crate) const LOOKS: u32 = 256;
-
-/// Hints that a packet looks at before it is refused.
-pub(crate) const LOOKS_AT_MOST: u32 = 8192;
+const LOOKS: u32 = 8192;
 
 /// Ticks between two runs of the worker while there are queues.
 const BETWEEN_RUNS: u32 = HZ.div_ceil(10);
@@ -81,8 +80,13 @@ const CALM: u32 = HZ * 10;
 /// Ticks between two fillings of a namespace's backlog.
 const BETWEEN_FILLS: u32 = HZ.div_ceil(10);
 
-/// Ticks for which a plan of whom to take is good.
+/// Ticks for which a plan of whom to take is good, at least, if nobody wants another one.
 const PLAN_LASTS: u32 = HZ;
+
+/// Making plans may take the worker this part of its time, one in so many: while the table fills,
+/// and while it is full of proven entries that have to go.
+const PLANS_AHEAD: u32 = 50;
+const PLANS_NOW: u32 = 1;
 
 /// `make RECLAIM=n` leaves the search of buckets only: for comparison.
 const BUILT_IN: bool = !cfg!(without_reclaim);
@@ -109,6 +113,8 @@ pub(crate) struct Member {
     born: Jiffies32,
     /// When its backlog was filled last.
     filled: Jiffies32,
+    /// Ticks from then until more of it may be idle.
+    until_idle: u32,
     /// How many hints its backlog is getting; `None` while it gets none.
     filling: Option<Filling>,
     /// The proven entries that are being written down for a plan.
@@ -121,10 +127,14 @@ pub(crate) struct Member {
     until_tidied: u32,
     /// When a plan was made, or tried, last.
     planned: Jiffies32,
+    /// How many ticks that took.
+    plan_took: u32,
 }
 
 struct Filling {
     count: usize,
+    /// Ticks until the first of those that are active may be idle.
+    until_idle: u32,
     /// Without regard to who has a hint already.
     everything: bool,
 }
@@ -181,12 +191,14 @@ pub(crate) fn enter(net: &Net) -> Result {
         busy: now,
         born: now,
         filled: now,
+        until_idle: 0,
         filling: None,
         census: None,
         overflowed: false,
         tidied: now,
         until_tidied: 0,
         planned: now,
+        plan_took: 0,
     };
     MEMBERS.lock().push(member, GFP_KERNEL)?;
     Ok(())
@@ -296,27 +308,76 @@ fn judge_below(conn: &Conn, masters: u32) -> Class {
     }
 }
 
-/// The originator of an entry has shown that it gets what is sent to it.
+/// The originator of an entry has shown that it gets what is sent to it: from now on the entry is
+/// privileged, unless its source has too many such. Then it may ask again with its next packet.
 #[inline]
 pub(crate) fn proven(conn: &Conn) {
-    if !conn.marks().any(Marks::PROVEN) {
+    if !conn.marks().any(Marks::PROVEN) && (!is_pressed() || joins(conn)) {
         conn.add_marks(Marks::PROVEN);
-        if is_pressed() {
-            joined(conn);
-        }
     }
 }
 
 #[cold]
-fn joined(conn: &Conn) {
+fn joins(conn: &Conn) -> bool {
     let guard = rcu::read_lock();
     let rcu = Held::by(&guard);
-    if let Some(queues) = conn.net().private().queues().get(rcu) {
-        if let Some(queue) = Class::Unreplied.queue() {
+    let Some(queues) = conn.net().private().queues().get(rcu) else {
+        return true;
+    };
+    if !fair::joins(conn, queues, rcu) {
+        return false;
+    }
+    let class = if conn.has(Status::ASSURED) {
+        Class::Answered
+    } else {
+        Class::Unreplied
+    };
+    if let Some(queue) = class.queue() {
+        queues.count_stale(queue, 1);
+        // Whoever leaves a hint that leads nowhere looks for two such.
+        queues.tend(queue, |hint| is_stale(hint, class, conn.net(), rcu));
+    }
+    true
+}
+
+/// An entry has been assured. Without a proof it stays one of those that may go, but its hint is not
+/// among those of the unreplied any more, or who is still to be answered would have to look like one
+/// of many. CONTEXT: in an RCU read-side section, after [`proven`].
+#[inline]
+pub(crate) fn assured(conn: &Conn) {
+    if is_pressed() && !conn.marks().any(Marks::PROVEN) {
+        enrol_assured(conn);
+    }
+}
+
+#[cold]
+fn enrol_assured(conn: &Conn) {
+    let guard = rcu::read_lock();
+    let rcu = Held::by(&guard);
+    if conn.is_confirmed() {
+        enrol(
+            conn,
+            conn::hash_of(conn, Dir::Original),
+            Class::Answered,
+            rcu,
+        );
+        let queues = conn.net().private().queues().get(rcu);
+        if let (Some(queues), Some(queue)) = (queues, Class::Unreplied.queue()) {
             queues.count_stale(queue, 1);
         }
-        fair::joined(conn, queues, rcu);
     }
+}
+
+/// Whether a hint in the queue of `class` is of no use: its entry is gone or proven, or has a hint in
+/// a higher queue.
+fn is_stale(hint: Hint, class: Class, net: &Net, rcu: Held<'_>) -> bool {
+    table::find_hinted(hint, net, rcu).is_none_or(|conn| has_left(&conn, class, judge(&conn)))
+}
+
+/// Whether an entry that is of class `now` is not to be found by the queue of `class` any more.
+fn has_left(conn: &Conn, class: Class, now: Class) -> bool {
+    now == Class::Active
+        || class == Class::Unreplied && now == Class::Answered && conn.has(Status::ASSURED)
 }
 
 /// How long an entry has been idle, in ticks.
@@ -350,6 +411,28 @@ fn has_been_idle(conn: &Conn) -> Option<bool> {
     (soft != 0).then(|| soft::is_over(idle(conn), soft))
 }
 
+/// In how many ticks it will be idle beyond its soft timeout, if nothing comes. `None` if it never
+/// will be.
+fn until_idle(conn: &Conn) -> Option<u32> {
+    if !soft::can_tell_idle(conn.status()) {
+        return None;
+    }
+    // Policies are read under RCU.
+    let _guard = rcu::read_lock();
+    match l4::soft_timeout(conn) {
+        0 => None,
+        soft => Some(soft.saturating_sub(idle(conn))),
+    }
+}
+
+/// Whether a namespace has queues, but nobody has written down yet what is older than they are.
+pub(crate) fn is_young(net: &Net, rcu: Held<'_>) -> bool {
+    net.private()
+        .queues()
+        .get(rcu)
+        .is_some_and(|queues| !queues.was_filled())
+}
+
 /// What came of an attempt to evict.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -363,14 +446,14 @@ pub(crate) enum Outcome {
     Unfinished,
 }
 
-/// Evicts the first of the namespace's queues. What is stale is dropped on the way, up to `looks`
+/// Evicts the first of the namespace's queues. What is stale is dropped on the way, up to [`LOOKS`]
 /// of it.
-pub(crate) fn evict(net: &Net, mut looks: u32, rcu: Held<'_>) -> Outcome {
+pub(crate) fn evict(net: &Net, rcu: Held<'_>) -> Outcome {
     let Some(queues) = net.private().queues().get(rcu) else {
         call(0);
         return Outcome::Dry;
     };
-    let mut passed_on = 0u32;
+    let (mut looks, mut passed_on) = (LOOKS, 0u32);
     while let Some((class, hint)) = next_hint(queues, passed_on) {
         match follow(hint, class, queues, net, rcu) {
             Followed::Evicted => {
@@ -442,13 +525,13 @@ fn follow(hint: Hint, class: Class, queues: &Queues, net: &Net, rcu: Held<'_>) -
     let hash = Hash(hint.hash());
     match ring::fate(class, now) {
         Fate::Evict if account::evict_hashed(&conn, hash, now, Reason::Hint) => Followed::Evicted,
-        Fate::Move(to) => {
+        Fate::Move(to) if !has_left(&conn, class, now) => {
             if let Some(queue) = to.queue() {
                 queues.put(queue, hint);
             }
             Followed::PassedOn
         }
-        Fate::Drop => {
+        Fate::Drop | Fate::Move(_) => {
             if let Some(queue) = class.queue() {
                 queues.count_stale(queue, -1);
             }
@@ -510,59 +593,74 @@ pub(crate) fn call(delay: u32) {
 /// Called by the work queue only.
 unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
     let mut members = MEMBERS.lock();
-    let short_of_memory = arrange(&mut members);
+    let short_of_memory = arrange(&mut members, Arrange::All);
     // Who calls from now on is heard.
     CALLED.store(false, Relaxed);
     let put_off = fill_backlogs(&mut members);
     sweep(&members);
     tidy_up(&mut members);
-    plan(&mut members);
+    let plan_later = plan(&mut members);
+    // Queues that were given during a walk.
+    let mut pending = false;
+    for member in members.iter() {
+        with_queues(member.net, |queues| pending |= !queues.was_filled());
+    }
     drop(members);
-    if short_of_memory || put_off {
+    let put_off = put_off.then_some(BETWEEN_FILLS);
+    let no_memory = short_of_memory.then_some(HZ);
+    let later = [put_off, no_memory, plan_later].into_iter().flatten().min();
+    if pending {
+        call(0);
+    } else if let Some(later) = later {
         // Until then nobody need call.
         CALLED.store(true, Relaxed);
-        WORK.requeue(if put_off { BETWEEN_FILLS } else { HZ });
+        WORK.requeue(later);
     } else if is_pressed() {
         WORK.queue(BETWEEN_RUNS);
     }
 }
 
 /// Drops the hints of entries that were unreplied and got assured, or went, so that no packet need
-/// look at them.
+/// look at them, where there are many.
 fn sweep(members: &KVec<Member>) {
-    let max = table::max();
     for member in members.iter() {
         let net = member.net.get();
-        // Before that there is time enough.
-        if net.private().entries().load(Relaxed).unsigned_abs() < max / 4 * 3 {
-            continue;
-        }
         for class in [Class::Unreplied, Class::Answered] {
-            if let Some(queue) = class.queue() {
-                let left = sweep_queue(net, queue);
-                with_queues(member.net, |queues| queues.swept(queue, left));
-            }
+            let Some(queue) = class.queue() else { continue };
+            let left = match sample(net, class, queue) {
+                Some(sample) if sample.wants_sweep() => sweep_queue(net, class, queue),
+                Some(sample) => sample.live(),
+                None => continue,
+            };
+            with_queues(member.net, |queues| queues.swept(queue, left));
         }
     }
 }
 
+/// What is seen of the hints of a queue.
+fn sample(net: &Net, class: Class, queue: usize) -> Option<Sample> {
+    let guard = rcu::read_lock();
+    let rcu = Held::by(&guard);
+    let queues = net.private().queues().get(rcu)?;
+    Some(queues.sample(queue, |hint| is_stale(hint, class, net, rcu)))
+}
+
 /// Sweeps one queue. How many hints are left.
-fn sweep_queue(net: &Net, queue: usize) -> u32 {
+fn sweep_queue(net: &Net, class: Class, queue: usize) -> u32 {
     let (mut left, mut swept) = (0u32, 0usize);
     let mut from = Some(0);
     while let Some(next) = from {
         {
             let guard = rcu::read_lock();
             let rcu = Held::by(&guard);
-            let is_stale = |hint| {
-                let stale = table::find_hinted(hint, net, rcu)
-                    .is_none_or(|conn| judge(&conn) == Class::Active);
+            let look = |hint| {
+                let stale = is_stale(hint, class, net, rcu);
                 left = left.saturating_add(u32::from(!stale));
                 swept = swept.wrapping_add(usize::from(stale));
                 stale
             };
             from = match net.private().queues().get(rcu) {
-                Some(queues) => queues.sweep(queue, next, is_stale),
+                Some(queues) => queues.sweep(queue, next, look),
                 None => None,
             };
         }
@@ -572,10 +670,11 @@ fn sweep_queue(net: &Net, queue: usize) -> u32 {
     left
 }
 
-/// Makes plans of whom to take for namespaces of which nearly all entries are proven.
-fn plan(members: &mut KVec<Member>) {
+/// Makes plans of whom to take for namespaces of which nearly all entries are proven. In how many
+/// ticks one that is wanted may be made, if it has to wait.
+fn plan(members: &mut KVec<Member>) -> Option<u32> {
     let max = table::max();
-    let mut any = false;
+    let (mut any, mut later) = (false, None);
     let mut old = KVec::new();
     for member in members.iter_mut() {
         member.census = None;
@@ -591,15 +690,18 @@ fn plan(members: &mut KVec<Member>) {
             // SAFETY: As for the queues.
             let held = unsafe { Held::assume() };
             let at_once = queues.wanted_plan();
-            let is_over = waited >= PLAN_LASTS;
+            let is_over = waited >= member.plan_took.saturating_mul(PLANS_AHEAD).max(PLAN_LASTS);
+            let rest = member.plan_took.saturating_mul(PLANS_NOW).max(1);
             let is_due = queues
                 .plan()
                 .get(held)
                 .is_none_or(|plan| is_over || plan.is_worn());
             wanted = at_once || is_due && needs_plan(count, queues.spare(), max);
-            if wanted && waited < BETWEEN_FILLS {
+            if wanted && waited < rest {
                 queues.want_plan();
                 wanted = false;
+                let left = rest.saturating_sub(waited);
+                later = Some(later.unwrap_or(left).min(left));
             }
             if !wanted && is_over {
                 // SAFETY: The list is locked; the old one is dropped after a grace period.
@@ -634,14 +736,15 @@ fn plan(members: &mut KVec<Member>) {
             if let Some(replaced) = replaced {
                 let _ = old.push(replaced, GFP_KERNEL);
             }
-            let guard = rcu::read_lock();
-            fair::pay(member.net.get(), queues, queues.settle(), Held::by(&guard));
         });
+        member.plan_took = member.planned.until(time::now()).unsigned_abs();
+        member.planned = time::now();
     }
     if !old.is_empty() {
         // SAFETY: Sleepable, no read-side section is open.
         unsafe { bindings::synchronize_rcu() };
     }
+    later
 }
 
 fn take_census(met: Candidate<'_>, members: &mut KVec<Member>) {
@@ -754,8 +857,17 @@ fn tidy_up(members: &mut KVec<Member>) {
     }
 }
 
+/// For whom to [`arrange`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Arrange {
+    /// All.
+    All,
+    /// Who has no queues and needs them: others' may be in use by the worker.
+    Missing,
+}
+
 /// Gives queues to who needs them, and takes them from who does not. Whether memory was short.
-fn arrange(members: &mut KVec<Member>) -> bool {
+fn arrange(members: &mut KVec<Member>, what: Arrange) -> bool {
     let now = time::now();
     let max = table::max();
     let mut short_of_memory = false;
@@ -777,7 +889,8 @@ fn arrange(members: &mut KVec<Member>) -> bool {
         let size = evict::queues_for(count, max, is_largest);
         let wanted =
             size > 0 && made_for.is_none_or(|made| made < size && (size == max || made < count));
-        if !(wanted || calm && made_for.is_some()) {
+        if !(wanted || calm && made_for.is_some()) || what == Arrange::Missing && made_for.is_some()
+        {
             continue;
         }
         // Room to remember the old ones comes first: they must not go before a grace period.
@@ -837,12 +950,16 @@ fn fill_backlogs(members: &mut KVec<Member>) -> bool {
             let everything = queues.wants_all();
             let again = member.filled.until(now).unsigned_abs() >= BETWEEN_FILLS;
             let first = !queues.was_filled();
-            let rest = member.overflowed && queues.is_backlog_empty();
-            if first || (again && (everything || rest)) {
+            drop_void_backlog(member.net.get(), queues);
+            let is_empty = queues.is_backlog_empty();
+            let rest = member.overflowed && is_empty;
+            let early = is_empty && runs_short(member, queues, now);
+            if first || (again && (everything || rest)) || early {
                 queues.close_backlog();
                 account::count(member.net.get(), Tally::Walks);
                 member.filling = Some(Filling {
                     count: 0,
+                    until_idle: u32::MAX,
                     everything: everything && !first,
                 });
                 any = true;
@@ -867,12 +984,39 @@ fn fill_backlogs(members: &mut KVec<Member>) -> bool {
             continue;
         };
         member.filled = time::now();
+        member.until_idle = filling.until_idle;
         with_queues(member.net, |queues| {
             // SAFETY: A grace period has passed since `close_backlog`, and the list is locked.
             unsafe { queues.open_backlog(filling.count) };
         });
     }
     put_off
+}
+
+/// Drops the backlog if all of its hints have become stale, as they do when the table is flushed.
+fn drop_void_backlog(net: &Net, queues: &Queues) {
+    let guard = rcu::read_lock();
+    let rcu = Held::by(&guard);
+    // It has each entry once.
+    let is_stale = |hint| is_stale(hint, Class::Idle, net, rcu);
+    if is_filling_up(net) && queues.sample_backlog(is_stale).is_void() {
+        queues.close_backlog();
+    }
+}
+
+/// Whether what is known of victims should be kept in order. Before that there is time enough.
+fn is_filling_up(net: &Net) -> bool {
+    net.private().entries().load(Relaxed).unsigned_abs() >= table::max() / 4 * 3
+}
+
+/// Whether a namespace that is nearly full has next to nothing for its next packets, but may have by
+/// now: a connection that was active when its backlog was filled may be idle beyond its soft timeout.
+fn runs_short(member: &Member, queues: &Queues, now: Jiffies32) -> bool {
+    let waited = member.filled.until(now).unsigned_abs();
+    let newest = l4::shortest_soft(member.net.get()).unwrap_or(u32::MAX);
+    is_filling_up(member.net.get())
+        && queues.spare() < probation(table::max())
+        && waited >= soft::next_look(member.until_idle.min(newest), HZ)
 }
 
 /// CONTEXT: [`MEMBERS`] locked, under which alone queues come and go.
@@ -900,6 +1044,12 @@ fn walk(members: &mut KVec<Member>, note: impl Fn(Candidate<'_>, &mut KVec<Membe
             }
         }
         warn::cond_resched();
+        // A namespace that fills meanwhile does not wait. Whoever called has made sure of another
+        // run.
+        if CALLED.load(Relaxed) {
+            CALLED.store(false, Relaxed);
+            arrange(members, Arrange::Missing);
+        }
         number = number.wrapping_add(1);
     }
 }
@@ -925,6 +1075,8 @@ fn note(met: Candidate<'_>, members: &mut KVec<Member>) {
     };
     let class = judge(&conn);
     if class.queue().is_none() {
+        let until = until_idle(&conn);
+        filling.until_idle = filling.until_idle.min(until.unwrap_or(u32::MAX));
         return;
     }
     let idle = idle(&conn);

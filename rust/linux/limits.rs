@@ -45,6 +45,11 @@ impl<'a> Limits<'a> {
         // SAFETY: Within the row.
         unsafe { read_once(self.words.add(index)) }
     }
+
+    /// All timeouts of the row.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u32> + use<'a> {
+        (0..self.count).map(move |index| self.get(index))
+    }
 }
 
 impl Limits<'_> {

@@ -12,6 +12,7 @@ use kernel::sync::atomic::Relaxed;
 use crate::linux::sort;
 use crate::pure::policy::fair;
 use crate::pure::policy::fair::Depth;
+use crate::pure::policy::fair::Floor;
 use crate::pure::policy::fair::Record;
 use crate::pure::policy::fair::Sources;
 use crate::pure::policy::fair::Turn;
@@ -41,6 +42,16 @@ struct Stranger {
 const STRANGERS: usize = 1024;
 const PLACES: usize = 16;
 
+/// Who goes.
+pub(crate) enum Choice {
+    /// What this hint leads to.
+    Of(Hint),
+    /// Nobody has to.
+    Nobody,
+    /// The plan has no more to say.
+    Spent,
+}
+
 /// The plan.
 pub(crate) struct Plan {
     /// Sorted by source.
@@ -54,6 +65,8 @@ pub(crate) struct Plan {
     strangers: KVVec<Stranger>,
     /// What a source that the plan does not know had at most when it was made.
     unknown: u32,
+    /// What each source would have had if all had had the same.
+    equal: u32,
 }
 
 impl Plan {
@@ -66,6 +79,7 @@ impl Plan {
         let (mut turns, mut strangers) =
             (KVVec::new(), KVVec::with_capacity(STRANGERS, GFP_KERNEL)?);
         let unknown = depth.unknown();
+        let equal = records.len().checked_div(sources.count()).unwrap_or(0);
         while strangers.len() < STRANGERS {
             let stranger = Stranger {
                 source: Atomic::new(0),
@@ -102,6 +116,7 @@ impl Plan {
             next: Atomic::new(0),
             strangers,
             unknown,
+            equal: u32::try_from(equal)?,
         };
         Ok(KBox::new(plan, GFP_KERNEL)?)
     }
@@ -110,6 +125,13 @@ impl Plan {
     pub(crate) fn is_worn(&self) -> bool {
         let taken = usize::try_from(self.next.load(Relaxed)).unwrap_or(usize::MAX);
         taken > self.turns.len() / 2
+    }
+
+    /// Whether a source is one of those that pay for such a `floor`.
+    pub(crate) fn is_large(&self, source: u64, floor: Floor) -> bool {
+        let least = floor.least(self.equal);
+        self.share(source)
+            .is_some_and(|share| share.count.load(Relaxed) >= least)
     }
 
     fn share(&self, source: u64) -> Option<&Share> {
@@ -159,8 +181,17 @@ impl Plan {
     }
 
     /// The entry that goes for another one of `source`: of the source that has the most, if that
-    /// has two more, or else of `source` itself, if it is among the largest.
-    pub(crate) fn take(&self, source: u64) -> Option<Hint> {
+    /// has two more, or else of `source` itself, if it is among the largest. Of those alone that pay
+    /// for a `floor` of this kind.
+    pub(crate) fn take(&self, source: u64, floor: Floor) -> Choice {
+        if self.turns.is_empty() {
+            return Choice::Nobody;
+        }
+        self.find(source, floor.least(self.equal))
+            .unwrap_or(Choice::Spent)
+    }
+
+    fn find(&self, source: u64, least: u32) -> Option<Choice> {
         let own = self.share(source);
         let has = match own {
             Some(share) => share.count.load(Relaxed),
@@ -172,13 +203,19 @@ impl Plan {
             let most = self.shares.get(turn.share())?;
             // A turn is void if its source has paid for itself meanwhile.
             let is_void = most.count.load(Relaxed) < turn.level();
+            if !is_void && turn.level() < least {
+                return Some(Choice::Nobody);
+            }
             if !is_void && !fair::pays(turn.level(), has) {
-                return self.take_of(own?);
+                return match own {
+                    Some(own) if has >= least => self.take_of(own).map(Choice::Of),
+                    _ => Some(Choice::Nobody),
+                };
             }
             let next = number.wrapping_add(1);
             if self.next.cmpxchg(number, next, Relaxed).is_ok() && !is_void {
                 if let Some(hint) = self.take_of(most) {
-                    return Some(hint);
+                    return Some(Choice::Of(hint));
                 }
             }
         }

@@ -27,6 +27,8 @@ use crate::linux::plan::Plan;
 use crate::linux::rcu::Held;
 use crate::linux::sort;
 use crate::pure::policy::class::Class;
+use crate::pure::policy::evict::Sample;
+use crate::pure::policy::fair::Floor;
 use crate::pure::policy::ring;
 use crate::pure::policy::ring::Hint;
 use crate::pure::policy::ring::Span;
@@ -40,6 +42,12 @@ const RUN: u64 = 1024;
 const RUNS: u32 = 64;
 /// Places that are swept at a time.
 const SWEPT: u64 = 64;
+/// Hints that are looked at to tell whether a ring wants sweeping.
+const SAMPLE: u64 = 512;
+/// The same of each queue's part of the backlog.
+const SAMPLE_OF_BACKLOG: u32 = 16;
+/// Places that are passed over in search of hints to tend.
+const TENDED: u64 = 256;
 
 /// An array of words that are used as atomics, or by one owner.
 struct Words {
@@ -102,6 +110,8 @@ struct Ring {
     tail: Counter,
     /// About how many places between them lead nowhere. Changes only with those.
     stale: Atomic<i32>,
+    /// Where tending goes on.
+    tended: Atomic<u64>,
 }
 
 impl Ring {
@@ -111,6 +121,7 @@ impl Ring {
             head: Counter(Atomic::new(0)),
             tail: Counter(Atomic::new(0)),
             stale: Atomic::new(0),
+            tended: Atomic::new(0),
         })
     }
 
@@ -204,13 +215,71 @@ impl Ring {
             let Some(word) = self.at_number(number) else {
                 continue;
             };
-            let now = word.load(Relaxed);
-            if Hint::from_word(now).is_some_and(&mut is_stale) {
-                // Whoever was faster has taken it, or put another.
-                let _ = word.cmpxchg(now, 0, Relaxed);
-            }
+            empty(word, &mut is_stale);
         }
         Some(end)
+    }
+
+    /// Counts the hints, and looks at a few of them, spread evenly.
+    fn sample(&self, mut is_stale: impl FnMut(Hint) -> bool) -> Sample {
+        let mut found = Sample::default();
+        let (head, tail) = (self.head.0.load(Relaxed), self.tail.0.load(Relaxed));
+        let Some(first) = ring::oldest(head, tail, self.words.count) else {
+            return found;
+        };
+        let step = tail.saturating_sub(first).div_ceil(SAMPLE).max(1);
+        let mut next = first;
+        for number in first..tail {
+            let word = self.at_number(number).map_or(0, |word| word.load(Relaxed));
+            let Some(hint) = Hint::from_word(word) else {
+                continue;
+            };
+            found.hints = found.hints.wrapping_add(1);
+            if number >= next {
+                next = number.wrapping_add(step);
+                found.seen = found.seen.wrapping_add(1);
+                found.stale = found.stale.wrapping_add(u32::from(is_stale(hint)));
+            }
+        }
+        found
+    }
+
+    /// Looks at the next two hints, from head to tail and from the head again, and empties the
+    /// places of those that are stale. Racing callers may look at the same ones.
+    #[inline]
+    fn tend(&self, mut is_stale: impl FnMut(Hint) -> bool) {
+        let (head, tail) = (self.head.0.load(Relaxed), self.tail.0.load(Relaxed));
+        let Some(first) = ring::oldest(head, tail, self.words.count) else {
+            return;
+        };
+        let last = self.tended.load(Relaxed);
+        let mut number = if last < first || last >= tail {
+            first
+        } else {
+            last
+        };
+        let end = tail.min(number.wrapping_add(TENDED));
+        for _ in 0..2 {
+            number = self.passed(number, end);
+            match self.at_number(number) {
+                Some(word) if number < end => empty(word, &mut is_stale),
+                _ => break,
+            }
+            number = number.wrapping_add(1);
+        }
+        // Those at the tail were put just now: at the next one the tail has moved on.
+        let next = if number < tail { number } else { first };
+        self.tended.store(next, Relaxed);
+    }
+}
+
+/// Empties a place if its hint is stale.
+#[inline]
+fn empty(word: &Atomic<u64>, is_stale: impl FnOnce(Hint) -> bool) {
+    let now = word.load(Relaxed);
+    if Hint::from_word(now).is_some_and(is_stale) {
+        // Whoever was faster has taken it, or put another.
+        let _ = word.cmpxchg(now, 0, Relaxed);
     }
 }
 
@@ -234,8 +303,8 @@ pub(crate) struct Queues {
     plan: Slot<Plan>,
     /// Somebody looked for a plan that was not there, or had run out.
     wants_plan: Atomic<bool>,
-    /// Entries that should have gone for others that were proven, but for want of a plan.
-    owed: Atomic<u32>,
+    /// Who pays for the places of the unproven: [`Floor::word`].
+    floor: Atomic<u32>,
     /// The limit that they were made for.
     max: u32,
 }
@@ -260,7 +329,7 @@ impl Queues {
             wants_all: Atomic::<bool>::new(false),
             plan: Slot::new(),
             wants_plan: Atomic::<bool>::new(false),
-            owed: Atomic::new(0),
+            floor: Atomic::new(Floor::Unheld.word()),
             max,
         };
         Ok(KBox::new(queues, GFP_KERNEL)?)
@@ -294,16 +363,18 @@ impl Queues {
         self.rings.get(queue)?.peek(ahead)
     }
 
-    /// How many hints, stale ones too, wait for the packet that takes them: all of a queue, and
-    /// those that were put into its ring.
+    /// About how many hints of a queue lead somewhere, and how many places of its ring are in use.
     #[inline]
     pub(crate) fn waiting(&self, queue: usize) -> (u32, u32) {
-        let put = self.rings.get(queue).map_or(0, Ring::length);
+        let (live, put) = self
+            .rings
+            .get(queue)
+            .map_or((0, 0), |ring| (ring.len(), ring.length()));
         let old = self
             .spans
             .get(queue)
             .map_or(0, |word| Span::from_word(word.load(Relaxed)).left());
-        (put.saturating_add(old), put)
+        (live.saturating_add(old), put)
     }
 
     #[inline]
@@ -327,6 +398,38 @@ impl Queues {
         is_stale: impl FnMut(Hint) -> bool,
     ) -> Option<u64> {
         self.rings.get(queue)?.sweep(from, is_stale)
+    }
+
+    /// Counts the hints of a queue's ring, and looks at a few of them, spread evenly.
+    pub(crate) fn sample(&self, queue: usize, is_stale: impl FnMut(Hint) -> bool) -> Sample {
+        let ring = self.rings.get(queue);
+        ring.map_or(Sample::default(), |ring| ring.sample(is_stale))
+    }
+
+    /// The same of the backlog.
+    pub(crate) fn sample_backlog(&self, mut is_stale: impl FnMut(Hint) -> bool) -> Sample {
+        let mut found = Sample::default();
+        for word in &self.spans {
+            // ORDERING: as in `take_old`.
+            let span = Span::from_word(word.load(Acquire));
+            found.hints = found.hints.saturating_add(span.left());
+            for place in span.some(SAMPLE_OF_BACKLOG) {
+                let word = self.backlog.at(place).map_or(0, |word| word.load(Relaxed));
+                if let Some(hint) = Hint::from_word(word) {
+                    found.seen = found.seen.wrapping_add(1);
+                    found.stale = found.stale.wrapping_add(u32::from(is_stale(hint)));
+                }
+            }
+        }
+        found
+    }
+
+    /// Looks at two hints of a queue, and drops those that are stale.
+    #[inline]
+    pub(crate) fn tend(&self, queue: usize, is_stale: impl FnMut(Hint) -> bool) {
+        if let Some(ring) = self.rings.get(queue) {
+            ring.tend(is_stale);
+        }
     }
 
     /// Whether the backlog was filled since the queues were made.
@@ -403,16 +506,18 @@ impl Queues {
         spans.fold(in_rings, u32::saturating_add)
     }
 
-    /// An entry should go for another one that was proven, but nobody knows which.
-    pub(crate) fn owe(&self, most: u32) {
-        if self.owed.load(Relaxed) < most {
-            self.owed.fetch_add(1u32, Relaxed);
-        }
+    /// Who pays for the places of the unproven.
+    #[inline]
+    pub(crate) fn floor(&self) -> Floor {
+        Floor::from_word(self.floor.load(Relaxed))
     }
 
-    /// How many entries are owed, which the caller pays.
-    pub(crate) fn settle(&self) -> u32 {
-        self.owed.xchg(0, Relaxed)
+    /// Who shall pay from now on.
+    #[inline]
+    pub(crate) fn hold_floor(&self, floor: Floor) {
+        if self.floor() != floor {
+            self.floor.store(floor.word(), Relaxed);
+        }
     }
 
     /// Whether nothing is left of the backlog.

@@ -88,9 +88,12 @@ fn apply(conn: &Conn, skb: &Skb, info: CtInfo, state: HookState<'_>, step: Step)
     if let Verdict::Refresh(ticks) = step.verdict {
         l4::refresh(conn, info, ticks, skb.len());
     }
+    if step.assured || conn.has(Status::ASSURED) {
+        reclaim::proven(conn);
+    }
     if step.assured {
         conn.set_bit(Bit::Assured);
-        reclaim::proven(conn);
+        reclaim::assured(conn);
         events::cache(conn, Event::Assured);
     }
     if step.protoinfo {

@@ -170,6 +170,7 @@ fn apply(
     }
     if step.assured {
         conn.set_bit(Bit::Assured);
+        reclaim::assured(conn);
         events::cache(conn, Event::Assured);
     }
     if let Some(why) = &step.log {

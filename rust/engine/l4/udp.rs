@@ -60,11 +60,12 @@ pub(crate) fn packet(
         conn.set_marks(conn.marks().with_turns(step.turns));
     }
     l4::refresh(conn, info, step.timeout, skb.len());
-    if step.assure && !conn.test_and_set_bit(Bit::Assured) {
-        events::cache(conn, Event::Assured);
-    }
     if step.returns {
         reclaim::proven(conn);
+    }
+    if step.assure && !conn.test_and_set_bit(Bit::Assured) {
+        reclaim::assured(conn);
+        events::cache(conn, Event::Assured);
     }
     Opinion::Accept
 }

@@ -19,6 +19,10 @@ pub const NEAR: u32 = 8;
 /// Buckets that it looks through after that, from a place that moves on with each search.
 pub const FAR: u32 = 56;
 
+/// Entries that may go after which a search ends: the one of them that has been idle longest is older
+/// than nearly all others.
+pub const MET: u32 = 16;
+
 /// The bucket after `bucket` in a table of `size` buckets.
 #[inline]
 pub const fn next_bucket(bucket: u32, size: u32) -> u32 {
@@ -61,6 +65,46 @@ pub const fn answered_first(waiting: Waiting, passed_on: u32, max: u32) -> bool 
     let reserve = if half < max / 8 { half } else { max / 8 };
     waiting.answered > 0
         && (waiting.overflows || passed_on >= PASSED_ON || waiting.unreplied < reserve)
+}
+
+/// What was seen of the hints of a queue.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sample {
+    /// How many there are.
+    pub hints: u32,
+    /// At how many of them somebody has looked.
+    pub seen: u32,
+    /// How many of these are stale.
+    pub stale: u32,
+}
+
+impl Sample {
+    /// Whether the queue is to be swept. A twentieth is left to the packets, which pass over it.
+    #[inline]
+    pub const fn wants_sweep(&self) -> bool {
+        self.stale > self.seen / 20
+    }
+
+    /// Whether nothing of it is of any use.
+    #[inline]
+    pub const fn is_void(&self) -> bool {
+        self.stale >= self.seen
+    }
+
+    /// About how many hints are not stale.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)]
+    pub const fn live(&self) -> u32 {
+        let live = self.seen.saturating_sub(self.stale) as u64;
+        match (self.hints as u64)
+            .saturating_mul(live)
+            .checked_div(self.seen as u64)
+        {
+            // At most `hints`.
+            Some(live) => live as u32,
+            None => 0,
+        }
+    }
 }
 
 /// What becomes of a packet whose connection finds no place (`nf_conntrack_full_policy`).
@@ -191,6 +235,24 @@ mod tests {
                 overflows,
             };
             assert_eq!(answered_first(waiting, passed_on, 8000), expected);
+        }
+    }
+
+    #[test]
+    fn sweeping_is_worth_it() {
+        // Hints, seen, stale; whether to sweep, about how many are not stale.
+        let table = [
+            (0, 0, 0, false, 0),
+            (1, 1, 1, true, 0),
+            (64, 64, 3, false, 61),
+            (64, 64, 4, true, 60),
+            (65_536, 64, 3, false, 62_464),
+            (u32::MAX, u32::MAX, 0, false, u32::MAX),
+        ];
+        for (hints, seen, stale, sweep, live) in table {
+            let sample = Sample { hints, seen, stale };
+            assert_eq!((sample.wants_sweep(), sample.live()), (sweep, live));
+            assert_eq!(sample.is_void(), live == 0);
         }
     }
 

@@ -12,8 +12,8 @@
 //! `linux::plan`'s, who makes and uses it `engine::fair`.
 //!
 //! Unproven entries are no part of this: they go in the order of [`class`](super::class). But they
-//! need places in which to become proven, or every newcomer would push out the one before. So
-//! proven entries share all places but [`probation`] ones as soon as one more is proven.
+//! need places in which to become proven, or every newcomer would push out the one before. So in a
+//! full table proven entries leave them [`probation`] places, for which [`Floor`] says who pays.
 
 use super::super::tuple::Addr;
 use super::super::tuple::Family;
@@ -214,15 +214,74 @@ pub const fn is_crowded(count: u32, spare: u32, max: u32) -> bool {
     count.saturating_sub(spare) > max.saturating_sub(probation(max))
 }
 
-/// Whether that is about to come, and a plan should be made.
+/// Whether as good as all places are taken.
+#[inline]
+const fn is_full(count: u32, max: u32) -> bool {
+    count >= max.saturating_sub(max / 1024)
+}
+
+/// Whose proven entries go so that the unproven have their [`probation`] places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Floor {
+    /// Nobody's: the unproven have them, or the table has room.
+    Unheld = 0,
+    /// Those of sources that have more than an equal share. While something unproven is left,
+    /// nobody else need give anything up.
+    Large = 1,
+    /// Those of any source that has more than who is proven: somebody found nothing unproven left.
+    All = 2,
+}
+
+impl Floor {
+    /// What [`Self::word`] said.
+    #[inline]
+    pub const fn from_word(word: u32) -> Self {
+        match word {
+            1 => Floor::Large,
+            2 => Floor::All,
+            _ => Floor::Unheld,
+        }
+    }
+
+    /// To be stored.
+    #[inline]
+    pub const fn word(self) -> u32 {
+        self as u32
+    }
+
+    /// What it is from now on, when one more entry is proven, and of `count` entries `spare` may go.
+    /// Once it is held it is so until the unproven have all of their places.
+    #[inline]
+    pub const fn once_joined(self, count: u32, spare: u32, max: u32) -> Self {
+        match self {
+            _ if !is_crowded(count, spare, max) => Floor::Unheld,
+            Floor::Unheld if is_full(count, max) => Floor::Large,
+            held => held,
+        }
+    }
+
+    /// The fewest entries with which a source pays, if an equal share is `share`: a quarter more, so
+    /// that sources that have about the same leave each other in peace.
+    #[inline]
+    pub const fn least(self, share: u32) -> u32 {
+        match self {
+            Floor::Unheld => u32::MAX,
+            Floor::Large => share.saturating_add(share / 4).saturating_add(2),
+            Floor::All => 0,
+        }
+    }
+}
+
+/// Whether a shortage of places is about to come, and a plan should be made.
 #[inline]
 pub const fn needs_plan(count: u32, spare: u32, max: u32) -> bool {
-    count.saturating_sub(spare) >= max.saturating_sub(probation(max).saturating_mul(4))
+    count.saturating_sub(spare) >= max.saturating_sub(probation(max).saturating_mul(8))
 }
 
 /// The most victims of a plan for `max` entries.
 pub const fn victims(max: u32) -> usize {
-    let share = max / 16;
+    let share = max / 2;
     (if share < 16 { 16 } else { share }) as usize
 }
 
@@ -373,9 +432,49 @@ mod tests {
             assert!(max == 0 || is_crowded(max.saturating_add(1), places, max) || max == u32::MAX);
             assert!(!is_crowded(max, max, max));
         }
-        assert!(needs_plan(65_536, 4096, 65_536) && !needs_plan(65_536, 4097, 65_536));
-        assert!(!needs_plan(60_000, 0, 65_536));
+        assert!(needs_plan(65_536, 8192, 65_536) && !needs_plan(65_536, 8193, 65_536));
+        assert!(!needs_plan(57_000, 0, 65_536));
     }
+
+    #[test]
+    fn who_keeps_places_for_the_unproven() {
+        use Floor::{All, Large, Unheld};
+        const MAX: u32 = 65_536;
+        // What it was, entries, those that may go; what it is.
+        let table = [
+            (Unheld, 64_513, 0, Unheld),
+            (Unheld, MAX - 65, 0, Unheld),
+            (Unheld, MAX - 64, 0, Large),
+            (Unheld, MAX, 1023, Large),
+            (Unheld, MAX, 1024, Unheld),
+            (Large, 64_513, 0, Large),
+            (Large, 64_512, 0, Unheld),
+            (Large, MAX, 1024, Unheld),
+            (All, 64_513, 0, All),
+            (All, MAX, 1023, All),
+            (All, MAX, 1024, Unheld),
+        ];
+        for (was, count, spare, is) in table {
+            assert_eq!(was.once_joined(count, spare, MAX), is);
+        }
+        for floor in [Unheld, Large, All] {
+            assert_eq!(Floor::from_word(floor.word()), floor);
+        }
+    }
+
+    #[test]
+    fn equal_shares_are_left_in_peace() {
+        // Of 4,092 sources with 16 each, one of which has 15.
+        assert!(Floor::Large.least(15) > 16);
+        // A botnet's 16 and 1,000 with one.
+        assert!(Floor::Large.least(MAX_SHARE) < 4000);
+        // Two, one of which has nearly all.
+        assert!(Floor::Large.least(32_768) < 60_000);
+        assert_eq!(Floor::All.least(99), 0);
+        assert_eq!(Floor::Unheld.least(0), u32::MAX);
+        assert_eq!(Floor::Large.least(u32::MAX), u32::MAX);
+    }
+    const MAX_SHARE: u32 = 65_536 / 1016;
 
     #[test]
     fn reserves() {

@@ -202,6 +202,16 @@ impl Span {
         (self.0 as u32).saturating_sub((self.0 >> 32) as u32)
     }
 
+    /// About `count` of the places that are left, spread evenly.
+    #[allow(clippy::cast_possible_truncation)]
+    pub fn some(self, count: u32) -> impl Iterator<Item = usize> {
+        let (next, end) = ((self.0 >> 32) as u32, self.0 as u32);
+        let step = self.left().div_ceil(count.max(1)).max(1);
+        (next..end)
+            .step_by(step as usize)
+            .map(|place| place as usize)
+    }
+
     /// The next place, and what is left without it.
     #[inline]
     #[allow(clippy::cast_possible_truncation)]

@@ -39,6 +39,21 @@ pub const fn is_over(idle: u32, soft: u32) -> bool {
     soft != 0 && idle >= soft
 }
 
+/// Ticks between two looks for what has become idle in a table where nothing else may go, if the
+/// first connection will be so in `until_idle` ticks. At least a second, so that looking costs
+/// little; at most eight, as soft timeouts may be set, or shortened, meanwhile.
+#[inline]
+pub const fn next_look(until_idle: u32, hz: u32) -> u32 {
+    let most = hz.saturating_mul(8);
+    if until_idle < hz {
+        hz
+    } else if until_idle > most {
+        most
+    } else {
+        until_idle
+    }
+}
+
 /// Whether packets move the deadline of an entry with this `status`: if not, its idle time cannot
 /// be told from it, and neither a soft timeout nor scaling is for it.
 #[inline]
@@ -94,6 +109,14 @@ pub fn of_tcp(raw: u8, retrans: u8, most: u8, unacknowledged: bool) -> (Slot, Sl
 )]
 mod tests {
     use super::*;
+
+    #[test]
+    fn looks_for_what_is_idle() {
+        let table = [(0, 100), (99, 100), (250, 250), (900, 800), (u32::MAX, 800)];
+        for (until_idle, ticks) in table {
+            assert_eq!(next_look(until_idle, 100), ticks);
+        }
+    }
 
     #[test]
     fn idle_beyond_the_soft_timeout() {

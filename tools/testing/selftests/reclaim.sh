@@ -103,6 +103,14 @@ for bot in 1 2 3 4; do
 	within "source $bot has its share" 25 75 "$(alive 10.99.0.$bot)"
 done
 
+# slowly PREFIX LAST: as many sources with one flow each, some of them later, when it is known who has
+# what: before that nobody gets a privilege in a table that is full.
+slowly() {
+	flows shaken "$1" 1 $(($2 * 7 / 8))
+	sleep 0.5
+	flows shaken "$1" $(($2 * 7 / 8 + 1)) "$2"
+}
+
 # Networks count as one source, if so wanted.
 setctl "$R" "$(ours fair_prefix)=24"
 scene 256
@@ -126,7 +134,7 @@ setctl "$R" "$(ours fair)=1"
 
 # The machine itself goes on when nobody can pay.
 scene 64
-flows shaken 10.99.0. 1 64
+slowly 10.99.0. 64
 is "64 sources with one flow" 64 "$(alive 10.99.0.)"
 say udp self "$R" 10.0.1.1 4000
 for port in 1 2 3; do
@@ -140,7 +148,7 @@ within "but not much" 69 80 "$(size "$R")"
 is "the others keep what they have" 64 "$(alive 10.99.0.)"
 setctl "$R" "$(ours reserved)=0"
 scene 64
-flows shaken 10.99.0. 1 64
+slowly 10.99.0. 64
 refused "without reserve the machine is refused" agent udp-to self 10.0.1.9 1
 say close self
 setctl "$R" "$(ours reserved)=1"
