@@ -23,6 +23,7 @@ pub(crate) mod limits;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod log;
+pub(crate) mod members;
 pub(crate) mod memory;
 pub(crate) mod net;
 pub(crate) mod netlink;

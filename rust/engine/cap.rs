@@ -101,6 +101,11 @@ pub(crate) fn set_largest(net: Option<&Net>) {
     LARGEST.set(net);
 }
 
+/// Whether a namespace is the largest.
+pub(crate) fn is_largest(net: &Net) -> bool {
+    LARGEST.is(net)
+}
+
 /// A namespace ends. CONTEXT: the worker's list is locked, and it is in it no more; a grace period
 /// passes before it goes.
 pub(crate) fn forget(net: &Net) {

@@ -6,12 +6,9 @@
 //!
 //! C counterpart's behaviour: `gc_worker()` in `net/netfilter/nf_conntrack_core.c`.
 
-use core::ptr::addr_of;
-use core::ptr::addr_of_mut;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
 
-use crate::bindings;
 use crate::engine::account;
 use crate::engine::expect;
 use crate::engine::pressure;
@@ -25,6 +22,8 @@ use crate::linux::time;
 use crate::linux::time::HZ;
 use crate::linux::warn;
 use crate::linux::work::StaticWork;
+use crate::linux::work::Task;
+use crate::pure::num::Jiffies32;
 use crate::pure::policy::evict;
 use crate::pure::policy::pace;
 use crate::pure::policy::pace::Budget;
@@ -35,15 +34,12 @@ use crate::pure::policy::pace::Walk;
 use crate::pure::policy::tally::Reason;
 use crate::pure::status::Status;
 
-static WORK: StaticWork = StaticWork::new();
-
-/// Where the last round stopped; the worker's own, which never runs twice at a time.
-static mut RESUME: Resume = Resume {
+static WORK: StaticWork<Collector> = StaticWork::new(Resume {
     bucket: 0,
     average: 0,
     count: 0,
-    started: crate::pure::num::Jiffies32(0),
-};
+    started: Jiffies32(0),
+});
 
 /// No more rounds: the module is being unloaded.
 static ENDING: Word<bool> = Word::new(false);
@@ -54,8 +50,7 @@ pub(crate) struct Worker(());
 impl Worker {
     /// Starts the worker.
     pub(crate) fn start() -> Self {
-        // SAFETY: The module is being loaded: nobody uses the work yet.
-        unsafe { WORK.init(run) };
+        WORK.begin();
         WORK.queue(pace::first_delay(HZ));
         Worker(())
     }
@@ -73,28 +68,28 @@ impl Drop for Worker {
     }
 }
 
-/// One round. CONTEXT: sleepable, on a work queue.
-///
-/// # Safety
-///
-/// Called by the work queue only.
-unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
-    // SAFETY: A work item never runs twice at a time, and nobody else touches it.
-    let resume = unsafe { addr_of!(RESUME).read() };
-    let mut round = Round::begin(resume, time::now(), Budget::new(HZ));
-    // Above this many entries a namespace is under pressure; none is unless a packet was refused.
-    let crowded = pressure::worker_wanted().then(|| evict::pressure_mark(table::max()));
-    let stop = walk(&mut round, crowded);
-    let (resume, delay) = round.end(time::now(), stop);
-    // SAFETY: As above.
-    unsafe { addr_of_mut!(RESUME).write(resume) };
-    if ENDING.get() {
-        return;
+/// What the worker does, round after round.
+struct Collector;
+
+impl Task for Collector {
+    /// Where the last round stopped.
+    type Notes = Resume;
+
+    fn run(resume: &mut Resume) {
+        let mut round = Round::begin(*resume, time::now(), Budget::new(HZ));
+        // Above this many entries a namespace is under pressure; none is unless a packet was refused.
+        let crowded = pressure::worker_wanted().then(|| evict::pressure_mark(table::max()));
+        let stop = walk(&mut round, crowded);
+        let delay;
+        (*resume, delay) = round.end(time::now(), stop);
+        if ENDING.get() {
+            return;
+        }
+        if delay > 0 {
+            pressure::worker_done();
+        }
+        WORK.queue(delay);
     }
-    if delay > 0 {
-        pressure::worker_done();
-    }
-    WORK.queue(delay);
 }
 
 fn walk(round: &mut Round, crowded: Option<u32>) -> Stop {

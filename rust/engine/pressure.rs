@@ -5,8 +5,6 @@
 //! C counterpart's behaviour: `early_drop()` in `net/netfilter/nf_conntrack_core.c`.
 
 use core::cmp::Reverse;
-use core::ptr::addr_of;
-use core::ptr::addr_of_mut;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::atomic::Relaxed;
@@ -25,8 +23,7 @@ use crate::linux::conn::Conn;
 use crate::linux::hashtable::Hash;
 use crate::linux::hashtable::Table;
 use crate::linux::net::Net;
-use crate::linux::once::read_once;
-use crate::linux::once::write_once;
+use crate::linux::once::Word;
 use crate::linux::rcu::Held;
 use crate::linux::stats::Counter;
 use crate::linux::warn;
@@ -41,25 +38,19 @@ use crate::pure::policy::tally::Tally;
 use crate::pure::tuple::Tuple;
 
 /// A connection was refused: the worker shall evict on its next walk.
-static mut WORKER_WANTED: bool = false;
+static WORKER_WANTED: Word<bool> = Word::new(false);
 
 /// Where the next search that goes far begins, before scaling.
-static mut FAR_FROM: u32 = 0;
+static FAR_FROM: Word<u32> = Word::new(0);
 
 /// Whether the worker shall evict.
 pub(crate) fn worker_wanted() -> bool {
-    // SAFETY: A byte that is written whole.
-    unsafe { read_once(addr_of!(WORKER_WANTED)) }
-}
-
-fn want_worker(wanted: bool) {
-    // SAFETY: As in `worker_wanted`.
-    unsafe { write_once(addr_of_mut!(WORKER_WANTED), wanted) };
+    WORKER_WANTED.get()
 }
 
 /// The worker caught up.
 pub(crate) fn worker_done() {
-    want_worker(false);
+    WORKER_WANTED.set(false);
 }
 
 /// An entry that is to be made.
@@ -115,7 +106,7 @@ pub(crate) fn admit(
     if found || has_reserve(net, wanted, count, max, total) {
         return true;
     }
-    want_worker(true);
+    WORKER_WANTED.set(true);
     let when_full = net.when_full(rcu);
     account::refused(net, wanted.tuple, wanted.zone, count, max, when_full);
     if when_full == WhenFull::Drop {
@@ -181,12 +172,9 @@ fn make_room(net: &Net, hash: Hash, rcu: Held<'_>) -> Outcome {
 
 /// Where the next search that goes far begins. Racing searches may begin at one place.
 fn far() -> u32 {
-    // SAFETY: A word that is written whole.
-    unsafe {
-        let from = read_once(addr_of!(FAR_FROM));
-        write_once(addr_of_mut!(FAR_FROM), from.wrapping_add(evict::FAR));
-        from.checked_rem(table::buckets()).unwrap_or(0)
-    }
+    let from = FAR_FROM.get();
+    FAR_FROM.set(from.wrapping_add(evict::FAR));
+    from.checked_rem(table::buckets()).unwrap_or(0)
 }
 
 /// Evicts the lowest of the entries in `count` buckets that may go; of several of a class the one

@@ -16,17 +16,20 @@
 //! No C counterpart.
 
 use kernel::prelude::*;
+use kernel::static_lock_class;
 use kernel::sync::aref::ARef;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
 
-use crate::bindings;
 use crate::engine::account;
 use crate::engine::reclaim;
 use crate::engine::table;
 use crate::linux::conn::Candidate;
 use crate::linux::conn::Conn;
 use crate::linux::hashtable::Table;
+use crate::linux::members::Locked;
+use crate::linux::members::Members;
+use crate::linux::members::Owner;
 use crate::linux::net::Net;
 use crate::linux::once::Word;
 use crate::linux::rcu::Held;
@@ -37,6 +40,7 @@ use crate::linux::time::HZ;
 use crate::linux::trace;
 use crate::linux::warn;
 use crate::linux::work::StaticWork;
+use crate::linux::work::Task;
 use crate::linux::xmit;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::l4::tcp;
@@ -62,16 +66,12 @@ const PAUSE: u32 = HZ.div_ceil(20);
 /// How many namespaces probe. Changed under [`MEMBERS`].
 static PROBING: Word<u32> = Word::new(0);
 
-static WORK: StaticWork = StaticWork::new();
+static WORK: StaticWork<Prober> = StaticWork::new(());
 
-kernel::sync::global_lock! {
-    // SAFETY: Initialised in `Worker::start`, before any namespace is entered.
-    unsafe(uninit) static MEMBERS: Mutex<KVec<Member>> = KVec::new();
-}
+static MEMBERS: Members<Member> = Members::new();
 
-/// A namespace and what the worker remembers of it.
-pub(crate) struct Member {
-    net: *const Net,
+/// What the worker remembers of a namespace.
+struct Member {
     /// It probes.
     on: bool,
     /// Where its walk is.
@@ -83,9 +83,6 @@ pub(crate) struct Member {
     grown: Jiffies32,
 }
 
-// SAFETY: A namespace is shared by all tasks.
-unsafe impl Send for Member {}
-
 #[derive(Clone, Copy)]
 struct Walk {
     /// The bucket to go on with.
@@ -94,26 +91,18 @@ struct Walk {
     buckets: u32,
 }
 
-impl Member {
-    /// The namespace, for as long as the list of members is locked.
-    fn net<'a>(&self) -> &'a Net {
-        // SAFETY: `leave` takes it off the list, which is locked, before the namespace goes.
-        unsafe { &*self.net }
-    }
-}
-
 /// The worker while it works.
-pub(crate) struct Worker(());
+pub(crate) struct Worker {
+    _members: Owner<Member>,
+}
 
 impl Worker {
     /// Makes it ready. CONTEXT: once, while the module is loaded.
     pub(crate) fn start() -> Self {
-        // SAFETY: The module is being loaded: nobody uses the list or the work yet.
-        unsafe {
-            MEMBERS.init();
-            WORK.init(run);
+        WORK.begin();
+        Worker {
+            _members: MEMBERS.begin(c"nf_conntrack_probe", static_lock_class!()),
         }
-        Worker(())
     }
 
     /// It does not run any more, and never will again. CONTEXT: sleepable.
@@ -125,8 +114,6 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         Self::wind_down();
-        // No namespace is left in it, but its memory: a static is never dropped.
-        *MEMBERS.lock() = KVec::new();
     }
 }
 
@@ -134,24 +121,24 @@ impl Drop for Worker {
 pub(crate) fn enter(net: &Net) -> Result {
     let now = time::now();
     let member = Member {
-        net,
         on: false,
         walk: None,
         next: now,
         allowance: Allowance::default(),
         grown: now,
     };
-    MEMBERS.lock().push(member, GFP_KERNEL)?;
-    Ok(())
+    MEMBERS.enter(net, member)
 }
 
 /// A namespace ends. CONTEXT: sleepable.
 pub(crate) fn leave(net: &Net) {
-    let mut members = MEMBERS.lock();
-    if let Some(member) = members.iter_mut().find(|member| member.net() == net) {
-        switch(member, false);
+    let Some(mut members) = MEMBERS.lock() else {
+        return;
+    };
+    if let Some(member) = members.of(net) {
+        switch(net, member, false);
     }
-    members.retain(|member| member.net() != net);
+    members.leave(net);
 }
 
 /// Somebody has set one of a namespace's knobs.
@@ -166,7 +153,7 @@ pub(crate) fn is_on(net: &Net) -> bool {
 }
 
 /// CONTEXT: [`MEMBERS`] locked.
-fn switch(member: &mut Member, on: bool) {
+fn switch(net: &Net, member: &mut Member, on: bool) {
     if member.on == on {
         return;
     }
@@ -175,7 +162,7 @@ fn switch(member: &mut Member, on: bool) {
     member.next = time::now();
     let by = if on { 1 } else { -1 };
     PROBING.set(PROBING.get().saturating_add_signed(by));
-    member.net().set_probing(on);
+    net.set_probing(on);
 }
 
 /// A segment is about to be judged. CONTEXT: the entry's lock held.
@@ -242,33 +229,37 @@ pub(crate) fn left(conn: &Conn, skb: &Skb, info: CtInfo) {
     conn.store_tcp(&before, &after);
 }
 
-/// One run of the worker. CONTEXT: sleepable, on a work queue.
-///
-/// # Safety
-///
-/// Called by the work queue only.
-unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
-    let mut members = MEMBERS.lock();
-    let mut found = KVec::new();
-    arrange(&mut members, &mut found);
-    let mut delay = None;
-    for member in members.iter_mut().filter(|member| member.on) {
-        let wait = advance(member, &mut found);
-        delay = Some(delay.map_or(wait, |other: u32| other.min(wait)));
-    }
-    if let Some(delay) = delay {
-        WORK.queue(delay);
+/// What the worker does.
+struct Prober;
+
+impl Task for Prober {
+    type Notes = ();
+
+    fn run((): &mut ()) {
+        let Some(mut members) = MEMBERS.lock() else {
+            return;
+        };
+        let mut found = KVec::new();
+        arrange(&mut members, &mut found);
+        let mut delay = None;
+        for (net, member) in members.iter_mut().filter(|(_, member)| member.on) {
+            let wait = advance(net, member, &mut found);
+            delay = Some(delay.map_or(wait, |other: u32| other.min(wait)));
+        }
+        if let Some(delay) = delay {
+            WORK.queue(delay);
+        }
     }
 }
 
 /// Begins and ends probing where that is wanted.
-fn arrange(members: &mut KVec<Member>, found: &mut KVec<ARef<Conn>>) {
+fn arrange(members: &mut Locked<Member>, found: &mut KVec<ARef<Conn>>) {
     let mut began = false;
-    for member in members.iter_mut() {
-        let on = member.net().probe_time() != 0;
+    for (net, member) in members.iter_mut() {
+        let on = net.probe_time() != 0;
         began |= on && !member.on;
         if on != member.on {
-            switch(member, on);
+            switch(net, member, on);
             // Marks those that begin now.
             member.grown = time::now();
             member.allowance = Allowance::default();
@@ -283,12 +274,11 @@ fn arrange(members: &mut KVec<Member>, found: &mut KVec<ARef<Conn>>) {
     }
     // From now on no packet passes that is not noted; of what passed before, nothing is known.
     rcu::synchronize_rcu();
-    for member in members.iter_mut() {
+    for (net, member) in members.iter_mut() {
         if member.walk.is_none_or(|walk| walk.buckets != 0) {
             continue;
         }
         member.walk = None;
-        let net = member.net();
         let mut bucket = 0u32;
         while collect(net, bucket, found).is_some() {
             while let Some(conn) = found.pop() {
@@ -305,8 +295,7 @@ fn arrange(members: &mut KVec<Member>, found: &mut KVec<ARef<Conn>>) {
 }
 
 /// Goes on with a namespace's walk, or begins the next one. In how many ticks there is more to do.
-fn advance(member: &mut Member, found: &mut KVec<ARef<Conn>>) -> u32 {
-    let net = member.net();
+fn advance(net: &Net, member: &mut Member, found: &mut KVec<ARef<Conn>>) -> u32 {
     let now = time::now();
     let walk = match member.walk {
         Some(walk) => walk,

@@ -14,15 +14,13 @@
 //!
 //! No C counterpart: mainline searches eight buckets.
 
-use core::ptr::addr_of;
-use core::ptr::addr_of_mut;
 use kernel::prelude::*;
+use kernel::static_lock_class;
 use kernel::sync::aref::ARef;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
 
-use crate::bindings;
 use crate::engine::account;
 use crate::engine::cap;
 use crate::engine::conn;
@@ -34,9 +32,11 @@ use crate::linux::conn::Candidate;
 use crate::linux::conn::Conn;
 use crate::linux::hashtable::Hash;
 use crate::linux::hashtable::Table;
+use crate::linux::members::Locked;
+use crate::linux::members::Members;
+use crate::linux::members::Owner;
 use crate::linux::net::Net;
-use crate::linux::once::read_once;
-use crate::linux::once::write_once;
+use crate::linux::once::Word;
 use crate::linux::plan::Plan;
 use crate::linux::queues::Queues;
 use crate::linux::rcu::Held;
@@ -45,6 +45,7 @@ use crate::linux::time;
 use crate::linux::time::HZ;
 use crate::linux::warn;
 use crate::linux::work::StaticWork;
+use crate::linux::work::Task;
 use crate::pure::num::Dir;
 use crate::pure::num::Jiffies32;
 use crate::pure::policy::adaptive;
@@ -92,21 +93,17 @@ const PLANS_NOW: u32 = 1;
 const BUILT_IN: bool = !cfg!(without_reclaim);
 
 /// How many namespaces have queues. Changed under [`MEMBERS`].
-static mut PRESSED: u32 = 0;
+static PRESSED: Word<u32> = Word::new(0);
 
 /// Whether the worker is on its way.
 static CALLED: Atomic<bool> = Atomic::<bool>::new(false);
 
-static WORK: StaticWork = StaticWork::new();
+static WORK: StaticWork<Reclaimer> = StaticWork::new(());
 
-kernel::sync::global_lock! {
-    // SAFETY: Initialised in `Worker::start`, before any namespace is entered.
-    unsafe(uninit) static MEMBERS: Mutex<KVec<Member>> = KVec::new();
-}
+static MEMBERS: Members<Member> = Members::new();
 
-/// A namespace and what the worker remembers of it.
-pub(crate) struct Member {
-    net: NetPtr,
+/// What the worker remembers of a namespace.
+struct Member {
     /// When it was last above the mark of calm.
     busy: Jiffies32,
     /// When its queues were made: what is younger has a hint of its own.
@@ -139,34 +136,20 @@ struct Filling {
     everything: bool,
 }
 
-/// A namespace that has been entered and not left.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct NetPtr(*const bindings::net);
-
-// SAFETY: A namespace is shared by all tasks.
-unsafe impl Send for NetPtr {}
-
-impl NetPtr {
-    /// The namespace, for as long as the list of members is locked.
-    fn get<'a>(self) -> &'a Net {
-        // SAFETY: `leave` takes it off the list, which is locked, before the namespace goes.
-        unsafe { Net::from_raw(self.0) }
-    }
-}
-
 /// The worker while it works.
-pub(crate) struct Worker(());
+pub(crate) struct Worker {
+    _members: Owner<Member>,
+}
 
 impl Worker {
     /// Makes it ready. CONTEXT: once, while the module is loaded.
     pub(crate) fn start() -> Self {
-        // SAFETY: The module is being loaded: nobody uses the list or the work yet.
-        unsafe {
-            MEMBERS.init();
-            fair::draw_key();
-            WORK.init(run);
+        // SAFETY: The module is being loaded.
+        unsafe { fair::draw_key() };
+        WORK.begin();
+        Worker {
+            _members: MEMBERS.begin(c"nf_conntrack_reclaim", static_lock_class!()),
         }
-        Worker(())
     }
 
     /// It does not run any more, and never will again. CONTEXT: sleepable.
@@ -178,8 +161,6 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         Self::wind_down();
-        // No namespace is left in it, but its memory: a static is never dropped.
-        *MEMBERS.lock() = KVec::new();
     }
 }
 
@@ -187,7 +168,6 @@ impl Drop for Worker {
 pub(crate) fn enter(net: &Net) -> Result {
     let now = time::now();
     let member = Member {
-        net: NetPtr(net.as_ptr()),
         busy: now,
         born: now,
         filled: now,
@@ -200,21 +180,23 @@ pub(crate) fn enter(net: &Net) -> Result {
         planned: now,
         plan_took: 0,
     };
-    MEMBERS.lock().push(member, GFP_KERNEL)?;
-    Ok(())
+    MEMBERS.enter(net, member)
 }
 
 /// A namespace is about to end: other namespaces' packets find it no more, once a grace period has
 /// passed. CONTEXT: sleepable.
 pub(crate) fn withdraw(net: &Net) {
-    let mut members = MEMBERS.lock();
-    members.retain(|member| member.net != NetPtr(net.as_ptr()));
-    cap::forget(net);
+    if let Some(mut members) = MEMBERS.lock() {
+        members.leave(net);
+        cap::forget(net);
+    }
 }
 
 /// A namespace ends: no packet can come any more. CONTEXT: sleepable, after [`withdraw`].
 pub(crate) fn leave(net: &Net) {
-    let _members = MEMBERS.lock();
+    let Some(_members) = MEMBERS.lock() else {
+        return;
+    };
     // SAFETY: The list is locked, and nobody reads the slot any more.
     let queues = unsafe { net.private().queues().replace(None) };
     if queues.is_some() {
@@ -225,17 +207,12 @@ pub(crate) fn leave(net: &Net) {
 /// Whether any namespace has queues.
 #[inline(always)]
 pub(crate) fn is_pressed() -> bool {
-    // SAFETY: A word that is written whole.
-    BUILT_IN && unsafe { read_once(addr_of!(PRESSED)) != 0 }
+    BUILT_IN && PRESSED.get() != 0
 }
 
 /// CONTEXT: [`MEMBERS`] locked.
 fn count_pressed(by: i32) {
-    // SAFETY: Written under the lock only.
-    unsafe {
-        let now = read_once(addr_of!(PRESSED));
-        write_once(addr_of_mut!(PRESSED), now.saturating_add_signed(by));
-    }
+    PRESSED.set(PRESSED.get().saturating_add_signed(by));
 }
 
 /// An entry was confirmed, or inserted.
@@ -586,45 +563,48 @@ pub(crate) fn call(delay: u32) {
     }
 }
 
-/// One run of the worker. CONTEXT: sleepable, on a work queue.
-///
-/// # Safety
-///
-/// Called by the work queue only.
-unsafe extern "C" fn run(_work: *mut bindings::work_struct) {
-    let mut members = MEMBERS.lock();
-    let short_of_memory = arrange(&mut members, Arrange::All);
-    // Who calls from now on is heard.
-    CALLED.store(false, Relaxed);
-    let put_off = fill_backlogs(&mut members);
-    sweep(&members);
-    tidy_up(&mut members);
-    let plan_later = plan(&mut members);
-    // Queues that were given during a walk.
-    let mut pending = false;
-    for member in members.iter() {
-        with_queues(member.net, |queues| pending |= !queues.was_filled());
-    }
-    drop(members);
-    let put_off = put_off.then_some(BETWEEN_FILLS);
-    let no_memory = short_of_memory.then_some(HZ);
-    let later = [put_off, no_memory, plan_later].into_iter().flatten().min();
-    if pending {
-        call(0);
-    } else if let Some(later) = later {
-        // Until then nobody need call.
-        CALLED.store(true, Relaxed);
-        WORK.requeue(later);
-    } else if is_pressed() {
-        WORK.queue(BETWEEN_RUNS);
+/// What the worker does.
+struct Reclaimer;
+
+impl Task for Reclaimer {
+    type Notes = ();
+
+    fn run((): &mut ()) {
+        let Some(mut members) = MEMBERS.lock() else {
+            return;
+        };
+        let short_of_memory = arrange(&mut members, Arrange::All);
+        // Who calls from now on is heard.
+        CALLED.store(false, Relaxed);
+        let put_off = fill_backlogs(&mut members);
+        sweep(&members);
+        tidy_up(&mut members);
+        let plan_later = plan(&mut members);
+        // Queues that were given during a walk.
+        let mut pending = false;
+        for (net, _) in members.iter() {
+            with_queues(net, |queues| pending |= !queues.was_filled());
+        }
+        drop(members);
+        let put_off = put_off.then_some(BETWEEN_FILLS);
+        let no_memory = short_of_memory.then_some(HZ);
+        let later = [put_off, no_memory, plan_later].into_iter().flatten().min();
+        if pending {
+            call(0);
+        } else if let Some(later) = later {
+            // Until then nobody need call.
+            CALLED.store(true, Relaxed);
+            WORK.requeue(later);
+        } else if is_pressed() {
+            WORK.queue(BETWEEN_RUNS);
+        }
     }
 }
 
 /// Drops the hints of entries that were unreplied and got assured, or went, so that no packet need
 /// look at them, where there are many.
-fn sweep(members: &KVec<Member>) {
-    for member in members.iter() {
-        let net = member.net.get();
+fn sweep(members: &Locked<Member>) {
+    for (net, _) in members.iter() {
         for class in [Class::Unreplied, Class::Answered] {
             let Some(queue) = class.queue() else { continue };
             let left = match sample(net, class, queue) {
@@ -632,7 +612,7 @@ fn sweep(members: &KVec<Member>) {
                 Some(sample) => sample.live(),
                 None => continue,
             };
-            with_queues(member.net, |queues| queues.swept(queue, left));
+            with_queues(net, |queues| queues.swept(queue, left));
         }
     }
 }
@@ -672,13 +652,12 @@ fn sweep_queue(net: &Net, class: Class, queue: usize) -> u32 {
 
 /// Makes plans of whom to take for namespaces of which nearly all entries are proven. In how many
 /// ticks one that is wanted may be made, if it has to wait.
-fn plan(members: &mut KVec<Member>) -> Option<u32> {
+fn plan(members: &mut Locked<Member>) -> Option<u32> {
     let max = table::max();
     let (mut any, mut later) = (false, None);
     let mut old = KVec::new();
-    for member in members.iter_mut() {
+    for (net, member) in members.iter_mut() {
         member.census = None;
-        let net = member.net.get();
         // Room to remember plans comes first: they must not go before a grace period.
         if net.fair() == 0 || old.reserve(2, GFP_KERNEL).is_err() {
             continue;
@@ -686,7 +665,7 @@ fn plan(members: &mut KVec<Member>) -> Option<u32> {
         let count = net.private().entries().load(Relaxed).unsigned_abs();
         let waited = member.planned.until(time::now()).unsigned_abs();
         let mut wanted = false;
-        with_queues(member.net, |queues| {
+        with_queues(net, |queues| {
             // SAFETY: As for the queues.
             let held = unsafe { Held::assume() };
             let at_once = queues.wanted_plan();
@@ -721,7 +700,7 @@ fn plan(members: &mut KVec<Member>) -> Option<u32> {
     if any {
         walk(members, take_census);
     }
-    for member in members.iter_mut() {
+    for (net, member) in members.iter_mut() {
         let Some(mut census) = member.census.take() else {
             continue;
         };
@@ -730,7 +709,7 @@ fn plan(members: &mut KVec<Member>) -> Option<u32> {
         let Some(Ok(made)) = made else {
             continue;
         };
-        with_queues(member.net, |queues| {
+        with_queues(net, |queues| {
             // SAFETY: The list is locked; the old one is dropped after a grace period.
             let replaced = unsafe { queues.plan().replace(Some(made)) };
             if let Some(replaced) = replaced {
@@ -741,24 +720,20 @@ fn plan(members: &mut KVec<Member>) -> Option<u32> {
         member.planned = time::now();
     }
     if !old.is_empty() {
-        // SAFETY: Sleepable, no read-side section is open.
-        unsafe { bindings::synchronize_rcu() };
+        rcu::synchronize_rcu();
     }
     later
 }
 
-fn take_census(met: Candidate<'_>, members: &mut KVec<Member>) {
+fn take_census(met: Candidate<'_>, members: &mut Locked<Member>) {
     if met.dir() != Dir::Original || evict::worker_skips(met.status()) {
         return;
     }
     let Some(conn): Option<ARef<Conn>> = met.get() else {
         return;
     };
-    let net = NetPtr(conn.net().as_ptr());
-    let Some(member) = members.iter_mut().find(|member| member.net == net) else {
-        return;
-    };
-    let Some(census) = &mut member.census else {
+    let member = members.of(conn.net());
+    let Some(census) = member.and_then(|member| member.census.as_mut()) else {
         return;
     };
     if !evict::worker_skips(conn.status()) && judge(&conn) == Class::Active {
@@ -818,9 +793,8 @@ impl Fill {
 }
 
 /// Takes what is dead, or over by scaled timeouts, where there are so many entries.
-fn tidy_up(members: &mut KVec<Member>) {
-    for member in members.iter_mut() {
-        let net = member.net.get();
+fn tidy_up(members: &mut Locked<Member>) {
+    for (net, member) in members.iter_mut() {
         let mut fill = Fill::of(net);
         if fill.asks_for_nothing() {
             member.until_tidied = 0;
@@ -867,16 +841,15 @@ enum Arrange {
 }
 
 /// Gives queues to who needs them, and takes them from who does not. Whether memory was short.
-fn arrange(members: &mut KVec<Member>, what: Arrange) -> bool {
+fn arrange(members: &mut Locked<Member>, what: Arrange) -> bool {
     let now = time::now();
     let max = table::max();
     let mut short_of_memory = false;
     let mut old = KVec::new();
-    let largest = find_largest(members);
-    for member in members.iter_mut() {
-        let net = member.net.get();
+    find_largest(members);
+    for (net, member) in members.iter_mut() {
         let count = net.private().entries().load(Relaxed).unsigned_abs();
-        let is_largest = largest == Some(member.net);
+        let is_largest = cap::is_largest(net);
         let made_for = {
             let guard = rcu::read_lock();
             let queues = net.private().queues().get(Held::by(&guard));
@@ -915,48 +888,43 @@ fn arrange(members: &mut KVec<Member>, what: Arrange) -> bool {
         }
     }
     if !old.is_empty() {
-        // SAFETY: Sleepable, no read-side section is open.
-        unsafe { bindings::synchronize_rcu() };
+        rcu::synchronize_rcu();
     }
     short_of_memory
 }
 
 /// Counts the entries of all namespaces, if there is a limit to them, and finds the namespace that
 /// has the most, if they are near it.
-fn find_largest(members: &KVec<Member>) -> Option<NetPtr> {
-    cap::limit()?;
-    let count = |member: &Member| {
-        let entries = member.net.get().private().entries();
-        entries.load(Relaxed).unsigned_abs()
-    };
-    let total = members.iter().map(count).fold(0, u32::saturating_add);
+fn find_largest(members: &Locked<Member>) {
+    if cap::limit().is_none() {
+        cap::set_largest(None);
+        return;
+    }
+    let nets = || members.iter().map(|(net, _)| net);
+    let count = |net: &Net| net.private().entries().load(Relaxed).unsigned_abs();
+    let total = nets().map(count).fold(0, u32::saturating_add);
     cap::correct(total);
-    let largest = members
-        .iter()
-        .max_by_key(|member| count(member))
-        .filter(|_| cap::is_near(Some(total)))
-        .map(|member| member.net);
-    cap::set_largest(largest.map(NetPtr::get));
-    largest
+    let largest = nets().max_by_key(|net| count(net));
+    cap::set_largest(largest.filter(|_| cap::is_near(Some(total))));
 }
 
 /// Fills the backlogs of namespaces that want it, in one walk. Whether somebody has to wait.
-fn fill_backlogs(members: &mut KVec<Member>) -> bool {
+fn fill_backlogs(members: &mut Locked<Member>) -> bool {
     let now = time::now();
     let (mut any, mut put_off) = (false, false);
-    for member in members.iter_mut() {
+    for (net, member) in members.iter_mut() {
         member.filling = None;
-        with_queues(member.net, |queues| {
+        with_queues(net, |queues| {
             let everything = queues.wants_all();
             let again = member.filled.until(now).unsigned_abs() >= BETWEEN_FILLS;
             let first = !queues.was_filled();
-            drop_void_backlog(member.net.get(), queues);
+            drop_void_backlog(net, queues);
             let is_empty = queues.is_backlog_empty();
             let rest = member.overflowed && is_empty;
-            let early = is_empty && runs_short(member, queues, now);
+            let early = is_empty && runs_short(net, member, queues, now);
             if first || (again && (everything || rest)) || early {
                 queues.close_backlog();
-                account::count(member.net.get(), Tally::Walks);
+                account::count(net, Tally::Walks);
                 member.filling = Some(Filling {
                     count: 0,
                     until_idle: u32::MAX,
@@ -971,21 +939,20 @@ fn fill_backlogs(members: &mut KVec<Member>) -> bool {
     if !any {
         return put_off;
     }
-    // SAFETY: Sleepable, no read-side section is open.
-    unsafe { bindings::synchronize_rcu() };
-    for member in members.iter_mut() {
+    rcu::synchronize_rcu();
+    for (_, member) in members.iter_mut() {
         if member.filling.is_some() {
             member.overflowed = false;
         }
     }
     walk(members, note);
-    for member in members.iter_mut() {
+    for (net, member) in members.iter_mut() {
         let Some(filling) = member.filling.take() else {
             continue;
         };
         member.filled = time::now();
         member.until_idle = filling.until_idle;
-        with_queues(member.net, |queues| {
+        with_queues(net, |queues| {
             // SAFETY: A grace period has passed since `close_backlog`, and the list is locked.
             unsafe { queues.open_backlog(filling.count) };
         });
@@ -1011,25 +978,25 @@ fn is_filling_up(net: &Net) -> bool {
 
 /// Whether a namespace that is nearly full has next to nothing for its next packets, but may have by
 /// now: a connection that was active when its backlog was filled may be idle beyond its soft timeout.
-fn runs_short(member: &Member, queues: &Queues, now: Jiffies32) -> bool {
+fn runs_short(net: &Net, member: &Member, queues: &Queues, now: Jiffies32) -> bool {
     let waited = member.filled.until(now).unsigned_abs();
-    let newest = l4::shortest_soft(member.net.get()).unwrap_or(u32::MAX);
-    is_filling_up(member.net.get())
+    let newest = l4::shortest_soft(net).unwrap_or(u32::MAX);
+    is_filling_up(net)
         && queues.spare() < probation(table::max())
         && waited >= soft::next_look(member.until_idle.min(newest), HZ)
 }
 
 /// CONTEXT: [`MEMBERS`] locked, under which alone queues come and go.
-fn with_queues(net: NetPtr, f: impl FnOnce(&Queues)) {
+fn with_queues(net: &Net, f: impl FnOnce(&Queues)) {
     // SAFETY: Queues stay while the list is locked, as they would in a read-side section.
     let held = unsafe { Held::assume() };
-    if let Some(queues) = net.get().private().queues().get(held) {
+    if let Some(queues) = net.private().queues().get(held) {
         f(queues);
     }
 }
 
 /// Shows all nodes of the table to `note`.
-fn walk(members: &mut KVec<Member>, note: impl Fn(Candidate<'_>, &mut KVec<Member>)) {
+fn walk(members: &mut Locked<Member>, note: impl Fn(Candidate<'_>, &mut Locked<Member>)) {
     let mut number = 0u32;
     loop {
         {
@@ -1055,7 +1022,7 @@ fn walk(members: &mut KVec<Member>, note: impl Fn(Candidate<'_>, &mut KVec<Membe
 }
 
 /// Writes down an entry that may go.
-fn note(met: Candidate<'_>, members: &mut KVec<Member>) {
+fn note(met: Candidate<'_>, members: &mut Locked<Member>) {
     // Each entry once.
     if met.dir() != Dir::Original || evict::worker_skips(met.status()) {
         return;
@@ -1066,8 +1033,8 @@ fn note(met: Candidate<'_>, members: &mut KVec<Member>) {
     if evict::worker_skips(conn.status()) {
         return;
     }
-    let net = NetPtr(conn.net().as_ptr());
-    let Some(member) = members.iter_mut().find(|member| member.net == net) else {
+    let net = conn.net();
+    let Some(member) = members.of(net) else {
         return;
     };
     let Some(filling) = &mut member.filling else {

@@ -11,6 +11,10 @@
 use core::cell::UnsafeCell;
 use core::mem::size_of;
 use kernel::prelude::*;
+use kernel::sync::atomic::Acquire;
+use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Relaxed;
+use kernel::sync::atomic::Release;
 
 /// `READ_ONCE(*ptr)`.
 ///
@@ -80,5 +84,34 @@ impl<T: Copy> Word<T> {
     /// Its address, for a file that shows it.
     pub(crate) fn as_ptr(&self) -> *mut c_void {
         self.0.get().cast()
+    }
+}
+
+/// Whether something that is made at run time is there: for statics that C has to initialise.
+pub(crate) struct Gate(Atomic<u32>);
+
+impl Gate {
+    const SHUT: u32 = 0;
+    const OPENING: u32 = 1;
+    const OPEN: u32 = 2;
+
+    /// Shut.
+    pub(crate) const fn new() -> Self {
+        Gate(Atomic::new(Self::SHUT))
+    }
+
+    /// Opens it after `make`, unless somebody else has, or does.
+    pub(crate) fn open(&self, make: impl FnOnce()) {
+        if self.0.cmpxchg(Self::SHUT, Self::OPENING, Relaxed).is_ok() {
+            make();
+            // ORDERING: pairs with the acquire in `is_open`: what was made is there.
+            self.0.store(Self::OPEN, Release);
+        }
+    }
+
+    /// Whether what was made is there.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.load(Acquire) == Self::OPEN
     }
 }

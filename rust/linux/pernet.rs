@@ -28,8 +28,10 @@ use crate::linux::rcu::Held;
 ///
 /// # Safety
 ///
-/// When [`Self::leave`] returns, its namespaces are nobody's [`Known`] any more, and a grace period
-/// has passed since.
+/// When [`Self::leave`] returns, its namespaces are in no [`Members`] and nobody's [`Known`] any more,
+/// and a grace period has passed since.
+///
+/// [`Members`]: crate::linux::members::Members
 pub(crate) unsafe trait Subsystem {
     /// What is registered in a namespace.
     type Tenant;
@@ -156,9 +158,14 @@ impl Known {
         self.0.set(Address(at));
     }
 
+    /// Whether it is this one.
+    pub(crate) fn is(&self, net: &Net) -> bool {
+        self.0.get().0 == net.as_ptr().cast_const()
+    }
+
     /// Forgets it if it is this one.
     pub(crate) fn forget(&self, net: &Net) {
-        if self.0.get().0 == net.as_ptr().cast_const() {
+        if self.is(net) {
             self.set(None);
         }
     }
