@@ -129,21 +129,14 @@ fn visit(met: Candidate<'_>, round: &mut Round, crowded: Option<u32>) {
         return;
     };
     round.seen(left);
-    if evict::worker_skips(met.status()) {
-        return;
-    }
     let helped = met.status().any(Status::HELPER);
     let crowded = crowded.is_some_and(|mark| met.entries_of_net(Relaxed) >= mark);
     if !helped && !crowded {
         return;
     }
-    let Some(conn) = met.get() else {
+    let Some(conn) = table::hold(met, None, evict::is_settled) else {
         return;
     };
-    // Recycled in between, it may be another entry.
-    if evict::worker_skips(conn.status()) {
-        return;
-    }
     if conn.has(Status::HELPER) {
         expect::collect_garbage(&conn);
     }

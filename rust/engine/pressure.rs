@@ -212,14 +212,7 @@ fn search(net: &Net, from: u32, count: u32, rcu: Held<'_>) -> bool {
 
 /// An entry of the namespace that may go.
 fn victim(met: Candidate<'_>, net: &Net) -> Option<(Class, ARef<Conn>)> {
-    if !met.is_in(net) || evict::worker_skips(met.status()) {
-        return None;
-    }
-    let conn = met.get()?;
-    // Recycled in between, it may be another namespace's.
-    if conn.net() != net || evict::worker_skips(conn.status()) {
-        return None;
-    }
+    let conn = table::hold(met, Some(net), evict::is_settled)?;
     let class = reclaim::judge(&conn);
     class.may_go().then_some((class, conn))
 }

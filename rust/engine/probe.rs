@@ -382,12 +382,8 @@ fn collect(net: &Net, bucket: u32, found: &mut KVec<ARef<Conn>>) -> Option<()> {
                     more = more.saturating_add(1);
                     continue;
                 }
-                let Some(conn) = met.get() else {
-                    continue;
-                };
-                // Recycled in between, it may be another one.
-                let is_it = conn.net() == net && conn.proto() == proto::TCP;
-                if is_it && may_be(conn.status()) {
+                let conn = table::hold(met, Some(net), may_be);
+                if let Some(conn) = conn.filter(|conn| conn.proto() == proto::TCP) {
                     let _ = found.push_within_capacity(conn);
                 }
             }

@@ -16,7 +16,6 @@
 
 use kernel::prelude::*;
 use kernel::static_lock_class;
-use kernel::sync::aref::ARef;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
@@ -31,7 +30,6 @@ use crate::engine::table;
 use crate::linux::conn::Candidate;
 use crate::linux::conn::Conn;
 use crate::linux::hashtable::Hash;
-use crate::linux::hashtable::Table;
 use crate::linux::members::Locked;
 use crate::linux::members::Members;
 use crate::linux::members::Owner;
@@ -726,17 +724,14 @@ fn plan(members: &mut Locked<Member>) -> Option<u32> {
 }
 
 fn take_census(met: Candidate<'_>, members: &mut Locked<Member>) {
-    if met.dir() != Dir::Original || evict::worker_skips(met.status()) {
-        return;
-    }
-    let Some(conn): Option<ARef<Conn>> = met.get() else {
+    let Some(conn) = table::hold(met, None, evict::is_settled) else {
         return;
     };
     let member = members.of(conn.net());
     let Some(census) = member.and_then(|member| member.census.as_mut()) else {
         return;
     };
-    if !evict::worker_skips(conn.status()) && judge(&conn) == Class::Active {
+    if judge(&conn) == Class::Active {
         let hint = Hint::new(conn::hash_of(&conn, Dir::Original).0, conn.address());
         census.note(&conn, hint.ranked(Class::Active, idle(&conn)));
     }
@@ -995,44 +990,24 @@ fn with_queues(net: &Net, f: impl FnOnce(&Queues)) {
     }
 }
 
-/// Shows all nodes of the table to `note`.
+/// Shows all entries of the table to `note`.
 fn walk(members: &mut Locked<Member>, note: impl Fn(Candidate<'_>, &mut Locked<Member>)) {
-    let mut number = 0u32;
-    loop {
-        {
-            let guard = rcu::read_lock();
-            let rcu = Held::by(&guard);
-            let table = Table::current(rcu);
-            let Some(bucket) = table.nth(number) else {
-                return;
-            };
-            for met in table.chain(bucket, rcu) {
-                note(met, members);
-            }
-        }
-        warn::cond_resched();
+    let mut walk = table::Walk::new();
+    while walk.step(|met| note(met, members)) {
         // A namespace that fills meanwhile does not wait. Whoever called has made sure of another
         // run.
         if CALLED.load(Relaxed) {
             CALLED.store(false, Relaxed);
             arrange(members, Arrange::Missing);
         }
-        number = number.wrapping_add(1);
     }
 }
 
 /// Writes down an entry that may go.
 fn note(met: Candidate<'_>, members: &mut Locked<Member>) {
-    // Each entry once.
-    if met.dir() != Dir::Original || evict::worker_skips(met.status()) {
-        return;
-    }
-    let Some(conn): Option<ARef<Conn>> = met.get() else {
+    let Some(conn) = table::hold(met, None, evict::is_settled) else {
         return;
     };
-    if evict::worker_skips(conn.status()) {
-        return;
-    }
     let net = conn.net();
     let Some(member) = members.of(net) else {
         return;

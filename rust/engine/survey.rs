@@ -6,15 +6,12 @@
 //! decisions: entries that come and go meanwhile are in it or not, and a resize may show some
 //! twice.
 
-use kernel::sync::rcu;
 use pin_init::Zeroable;
 
 use crate::engine::reclaim;
-use crate::linux::conn::Candidate;
-use crate::linux::hashtable::Table;
+use crate::engine::table;
+use crate::linux::conn::Conn;
 use crate::linux::net::Net;
-use crate::linux::rcu::Held;
-use crate::linux::warn;
 use crate::pure::num::Dir;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::evict;
@@ -36,38 +33,17 @@ impl Survey {
     pub(crate) fn take(&mut self, net: &Net) {
         self.classes = Default::default();
         self.sources = Top::new();
-        let mut number = 0u32;
-        loop {
-            {
-                let guard = rcu::read_lock();
-                let rcu = Held::by(&guard);
-                let table = Table::current(rcu);
-                let Some(bucket) = table.nth(number) else {
-                    break;
-                };
-                for met in table.chain(bucket, rcu) {
-                    self.note(met, net);
-                }
+        let mut walk = table::Walk::new();
+        while walk.step(|met| {
+            if let Some(conn) = table::hold(met, Some(net), evict::is_settled) {
+                self.note(&conn);
             }
-            warn::cond_resched();
-            number = number.wrapping_add(1);
-        }
+        }) {}
         let _ = self.sources.sorted();
     }
 
-    fn note(&mut self, met: Candidate<'_>, net: &Net) {
-        // Each entry once. One inserted after a clash is linked by its reply only, and is missed.
-        if met.dir() != Dir::Original || !met.is_in(net) || evict::worker_skips(met.status()) {
-            return;
-        }
-        let Some(conn) = met.get() else {
-            return;
-        };
-        // Recycled in between, it may be another namespace's.
-        if conn.net() != net || evict::worker_skips(conn.status()) {
-            return;
-        }
-        if let Some(count) = self.classes.get_mut(reclaim::judge(&conn).index()) {
+    fn note(&mut self, conn: &Conn) {
+        if let Some(count) = self.classes.get_mut(reclaim::judge(conn).index()) {
             *count = count.wrapping_add(1);
         }
         let source = conn.tuple(Dir::Original).src;

@@ -43,6 +43,7 @@ use crate::linux::zone::Zone;
 use crate::pure::num::Dir;
 use crate::pure::policy::ring::Hint;
 use crate::pure::policy::size::Sizes;
+use crate::pure::status::Status;
 use crate::pure::tuple::Tuple;
 
 /// Where things are in the table must not be guessed from outside.
@@ -428,6 +429,57 @@ pub(crate) fn resize(buckets: u32) -> Result {
     synchronize_net();
     drop(old);
     Ok(())
+}
+
+/// A walk over all entries, for looking only.
+///
+/// What comes and goes meanwhile is met or not, and what a resize moves may be met twice. An entry that
+/// was inserted after a clash is linked by its reply only, and missed.
+pub(crate) struct Walk {
+    next: u32,
+}
+
+impl Walk {
+    /// From the first bucket on.
+    pub(crate) fn new() -> Self {
+        Walk { next: 0 }
+    }
+
+    /// Shows the entries of the next bucket, in a read-side section. Whether there was one. CONTEXT:
+    /// sleepable.
+    pub(crate) fn step(&mut self, look: impl FnMut(Candidate<'_>)) -> bool {
+        {
+            let guard = rcu::read_lock();
+            let rcu = Held::by(&guard);
+            let table = Table::current(rcu);
+            let Some(bucket) = table.nth(self.next) else {
+                return false;
+            };
+            let nodes = table.chain(bucket, rcu);
+            nodes
+                .filter(|met| met.dir() == Dir::Original)
+                .for_each(look);
+        }
+        warn::cond_resched();
+        self.next = self.next.wrapping_add(1);
+        true
+    }
+}
+
+/// A reference to an entry that a walk has met, if it is of this namespace, where one is named, and
+/// its status is `wanted`.
+pub(crate) fn hold(
+    met: Candidate<'_>,
+    net: Option<&Net>,
+    wanted: impl Fn(Status) -> bool,
+) -> Option<ARef<Conn>> {
+    if net.is_some_and(|net| !met.is_in(net)) || !wanted(met.status()) {
+        return None;
+    }
+    let conn = met.get()?;
+    // Recycled in between, it may be another one.
+    let is_it = net.is_none_or(|net| net == conn.net()) && wanted(conn.status());
+    is_it.then_some(conn)
 }
 
 /// Kills the connections that `pick` chooses (`nf_ct_iterate_cleanup`). CONTEXT: sleepable.

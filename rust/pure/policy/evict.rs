@@ -140,10 +140,10 @@ impl WhenFull {
     }
 }
 
-/// Whether the worker passes over an entry: not in the table any more, or not yet.
+/// Whether an entry is in the table: others are not any more, or not yet, and are nobody's to judge.
 #[inline]
-pub const fn worker_skips(status: Status) -> bool {
-    !status.has(Status::CONFIRMED) || status.has(Status::DYING)
+pub const fn is_settled(status: Status) -> bool {
+    status.has(Status::CONFIRMED) && !status.has(Status::DYING)
 }
 
 /// The number of entries in a namespace from which on the worker evicts, of at most `max`: 95 in
@@ -268,10 +268,10 @@ mod tests {
     }
 
     #[test]
-    fn the_worker_skips_what_is_not_in_the_table() {
-        assert!(worker_skips(Status(0)));
-        assert!(!worker_skips(Status::CONFIRMED));
-        assert!(worker_skips(Status::CONFIRMED | Status::DYING));
+    fn what_is_not_in_the_table_is_not_settled() {
+        assert!(!is_settled(Status(0)));
+        assert!(is_settled(Status::CONFIRMED));
+        assert!(!is_settled(Status::CONFIRMED | Status::DYING));
     }
 
     #[test]
