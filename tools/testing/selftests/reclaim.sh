@@ -98,6 +98,7 @@ come 10.96.0. 1 30 30 "30 sources come"
 flows shaken 10.99.0. 1 4 3000 30
 is "and all stay" "40 30" "$(alive 10.97.0.) $(alive 10.96.0.)"
 within "the table is full, and no fuller" 240 256 "$(size "$R")"
+like "who took them is told" '^evicted.fairness.active [1-9]' "$(in_ns "$R" cat /proc/net/nf_conntrack_reclaim)"
 # The four pay, and not one of them alone.
 for bot in 1 2 3 4; do
 	within "source $bot has its share" 25 75 "$(alive 10.99.0.$bot)"
