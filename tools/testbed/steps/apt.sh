@@ -24,10 +24,10 @@ settings() {
 }
 
 install_host_tools() {
-	command -v mmdebstrap >/dev/null && return
+	command -v mmdebstrap >/dev/null && command -v mount >/dev/null && return
 	apt-get update
 	DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-		mmdebstrap ca-certificates xz-utils
+		mmdebstrap mount ca-certificates xz-utils
 }
 
 # trixie_apt COMMAND...: apt-get or apt-cache on trixie and its backports only.
