@@ -249,8 +249,6 @@ events_start() {
 	events_pid=$!
 	pids+=("$events_pid")
 	poll 10 listening "$ns" || fail "conntrack -E does not listen"
-	# It listens before its buffer has the size that was asked for.
-	[[ " $* " != *" -b "* ]] || poll 10 grep -q 'buffer size' "$tmp/events.err" || fail "conntrack -E has a small buffer"
 }
 
 events_stop() {

@@ -174,6 +174,9 @@ there() { { entry "$R" -f ipv4 -p "$1" --sport "$2" && entry "$R" -f ipv6 -p "$1
 gone() { ! there "$@"; }
 # The rest of the table is as alive as can be.
 fill() { in_ns "$R" python3 "$here/churn.py" insert 0 $((64 - $(size "$R"))); }
+# walks: how often the worker has written down who may go.
+walks() { in_ns "$R" awk '$1 == "walks" { print $2 }' /proc/net/nf_conntrack_reclaim; }
+walked() { [ "$(walks)" -gt "$1" ]; }
 port=20000
 press() {
 	port=$((port + 1))
@@ -210,7 +213,10 @@ stays "UDP, idle for 300 s, soft timeout 450" udp 1
 sys udp_soft_timeout_stream 250
 udp 200 1
 udp 100 2
+before=$(walks)
 fill
+# Before that, a packet takes the first that it finds.
+ok "the worker writes down who is idle" poll 15 walked "$before"
 ok "the longest idle goes first" poll 10 pressed_out udp 2
 ok "the other is still there" there udp 1
 flush "$R"

@@ -73,8 +73,7 @@ else
 	skip "tracepoints" "no tracefs here"
 fi
 echo 200 >$max
-# A buffer that has room for all of them.
-events_start "$R" -e DESTROY -b 8388608
+events_start "$R" -e DESTROY
 before=$(sum "$R" evicted.) early=$(stat_sum "$R" early_drop) opened=$(key "$R" opened) refused=$(key "$R" refused)
 say inject-many "$C" c0 "$(mac 1 1)" 600
 evicted=$(($(sum "$R" evicted.) - before)) early=$(($(stat_sum "$R" early_drop) - early))
