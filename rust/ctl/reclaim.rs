@@ -95,8 +95,9 @@ fn print_tallies(net: &Net, out: &mut Writer) -> fmt::Result {
 fn print_evictions(net: &Net, out: &mut Writer) -> fmt::Result {
     for reason in Reason::ALL {
         // What is active goes to a smaller source, or if nobody is at an end any more.
-        let goes =
-            |class: &Class| class.may_go() || matches!(reason, Reason::Fairness | Reason::Probe);
+        let goes = |class: &Class| {
+            class.may_go() || matches!(reason, Reason::Fairness | Reason::Cap | Reason::Probe)
+        };
         for class in Class::ALL.into_iter().filter(goes) {
             let value = counted(net, reason.place(class));
             let (reason, class) = (text(reason.name()), text(class.name()));

@@ -22,6 +22,7 @@ use crate::ctl::params;
 use crate::engine::cap;
 use crate::engine::labels;
 use crate::engine::probe;
+use crate::engine::reclaim;
 use crate::engine::table;
 use crate::linux::expect;
 use crate::linux::hashtable::Table;
@@ -239,10 +240,10 @@ const fn probing(
     }
 }
 
-/// A limit of all namespaces that mainline does not have; zero is none.
+/// A limit of all namespaces together, which mainline does not have; zero is none.
 const fn own_limit(name: &'static CStr, word: fn() -> *mut c_void) -> Knob {
     Knob {
-        format: Format::Between(&ZERO, &MOST),
+        format: Format::WatchedBetween(Some(sysctl::watched::<TotalMax>), &ZERO, &MOST),
         ..limit(name, word)
     }
 }
@@ -624,6 +625,17 @@ impl Watch for LogInvalid {
         if protocol != 0 && !hooks::has_logger() {
             hooks::request_module(c"nf_log_syslog");
         }
+    }
+}
+
+/// A limit for all namespaces together begins with a count.
+struct TotalMax;
+
+impl Watch for TotalMax {
+    type Word = c_int;
+
+    fn written(_: c_int) {
+        reclaim::count_all();
     }
 }
 

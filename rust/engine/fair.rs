@@ -33,6 +33,7 @@ use crate::pure::policy::fair::Floor;
 use crate::pure::policy::fair::Record;
 use crate::pure::policy::proof::Marks;
 use crate::pure::policy::ring::Hint;
+use crate::pure::policy::tally::Limit;
 use crate::pure::policy::tally::Reason;
 use crate::pure::status::Status;
 use crate::pure::tuple::Addr;
@@ -138,6 +139,7 @@ fn evict(
     source: Source,
     newcomer: Option<&Conn>,
     floor: Floor,
+    limit: Limit,
     rcu: Held<'_>,
 ) -> Payment {
     let Some(plan) = queues.plan().get(rcu) else {
@@ -157,7 +159,8 @@ fn evict(
             want_plan(queues);
         }
         let spared = conn.has(Status::OFFLOAD) || newcomer.is_some_and(|new| *new == *conn);
-        if !spared && account::evict(&conn, reclaim::judge(&conn), Reason::Fairness) {
+        let reason = limit.reason(Reason::Fairness);
+        if !spared && account::evict(&conn, reclaim::judge(&conn), reason) {
             net.count(Counter::EARLY_DROP);
             return Payment::Made;
         }
@@ -174,7 +177,13 @@ fn want_plan(queues: &Queues) {
 /// Evicts a proven entry for a new one, if sources share and nothing else can go, as far as is
 /// known: `is_sure` if it is known that nothing can.
 #[cold]
-pub(crate) fn make_room(net: &Net, source: Source, is_sure: bool, rcu: Held<'_>) -> bool {
+pub(crate) fn make_room(
+    net: &Net,
+    source: Source,
+    is_sure: bool,
+    limit: Limit,
+    rcu: Held<'_>,
+) -> bool {
     if net.fair() == 0 {
         return false;
     }
@@ -184,7 +193,7 @@ pub(crate) fn make_room(net: &Net, source: Source, is_sure: bool, rcu: Held<'_>)
     if is_sure {
         queues.hold_floor(Floor::All);
     }
-    evict(net, queues, source, None, Floor::All, rcu) == Payment::Made
+    evict(net, queues, source, None, Floor::All, limit, rcu) == Payment::Made
 }
 
 /// An entry of a namespace with queues wants to be one of the proven. If these are too many, the
@@ -209,7 +218,17 @@ pub(crate) fn joins(conn: &Conn, queues: &Queues, rcu: Held<'_>) -> bool {
     };
     let source = Source::of(conn);
     if is_held {
-        let pay = || evict(net, queues, source, Some(conn), floor, rcu);
+        let pay = || {
+            evict(
+                net,
+                queues,
+                source,
+                Some(conn),
+                floor,
+                Limit::Namespace,
+                rcu,
+            )
+        };
         match pay() {
             Payment::Made if queues.spare() < fair::probation(max) => {
                 pay();

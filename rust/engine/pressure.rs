@@ -33,6 +33,7 @@ use crate::pure::policy::evict;
 use crate::pure::policy::evict::WhenFull;
 use crate::pure::policy::fair::pays;
 use crate::pure::policy::fair::reserve;
+use crate::pure::policy::tally::Limit;
 use crate::pure::policy::tally::Reason;
 use crate::pure::policy::tally::Tally;
 use crate::pure::tuple::Tuple;
@@ -99,7 +100,7 @@ pub(crate) fn admit(
     }
     // One that goes here makes room on the machine as well.
     let found = if count > max {
-        make_any_room(net, wanted.hash, wanted.source(net), rcu)
+        make_any_room(net, wanted.hash, wanted.source(net), Limit::Namespace, rcu)
     } else {
         make_room_together(net, wanted, count, rcu)
     };
@@ -130,7 +131,7 @@ fn has_reserve(net: &Net, wanted: &Wanted<'_>, count: u32, max: u32, total: Opti
 /// or of this one, which has `count` with the new one, if none is larger.
 #[cold]
 fn make_room_together(net: &Net, wanted: &Wanted<'_>, count: u32, rcu: Held<'_>) -> bool {
-    let own = || make_any_room(net, wanted.hash, wanted.source(net), rcu);
+    let own = || make_any_room(net, wanted.hash, wanted.source(net), Limit::Total, rcu);
     let Some(largest) = cap::largest(rcu).filter(|largest| *largest != net) else {
         return own();
     };
@@ -138,29 +139,30 @@ fn make_room_together(net: &Net, wanted: &Wanted<'_>, count: u32, rcu: Held<'_>)
     if !pays(most, count.saturating_sub(1)) {
         return own();
     }
-    make_any_room(largest, wanted.hash, Source::NOBODY, rcu) || own()
+    make_any_room(largest, wanted.hash, Source::NOBODY, Limit::Total, rcu) || own()
 }
 
 /// Evicts something of the namespace: what is proven only if nothing else is found.
-fn make_any_room(net: &Net, hash: Hash, source: Source, rcu: Held<'_>) -> bool {
-    match make_room(net, hash, rcu) {
+fn make_any_room(net: &Net, hash: Hash, source: Source, limit: Limit, rcu: Held<'_>) -> bool {
+    match make_room(net, hash, limit, rcu) {
         Outcome::Evicted => true,
-        outcome => fair::make_room(net, source, outcome == Outcome::Barren, rcu),
+        outcome => fair::make_room(net, source, outcome == Outcome::Barren, limit, rcu),
     }
 }
 
 /// Evicts something of the namespace that is not active.
-fn make_room(net: &Net, hash: Hash, rcu: Held<'_>) -> Outcome {
+fn make_room(net: &Net, hash: Hash, limit: Limit, rcu: Held<'_>) -> Outcome {
     let near = Table::current(rcu).bucket(hash).number();
-    if reclaim::is_young(net, rcu) && search(net, near, evict::NEAR + evict::FAR, rcu) {
+    let search = |from, count| search(net, from, count, limit, rcu);
+    if reclaim::is_young(net, rcu) && search(near, evict::NEAR + evict::FAR) {
         return Outcome::Evicted;
     }
-    let outcome = reclaim::evict(net, rcu);
+    let outcome = reclaim::evict(net, limit, rcu);
     let found = match outcome {
         Outcome::Evicted => true,
-        Outcome::Barren => search(net, near, evict::NEAR, rcu),
+        Outcome::Barren => search(near, evict::NEAR),
         Outcome::Dry | Outcome::Unfinished => {
-            search(net, near, evict::NEAR, rcu) || search(net, far(), evict::FAR, rcu)
+            search(near, evict::NEAR) || search(far(), evict::FAR)
         }
     };
     if found {
@@ -179,7 +181,7 @@ fn far() -> u32 {
 
 /// Evicts the lowest of the entries in `count` buckets that may go; of several of a class the one
 /// that has been idle longest, or next to that: one of the first [`evict::MET`].
-fn search(net: &Net, from: u32, count: u32, rcu: Held<'_>) -> bool {
+fn search(net: &Net, from: u32, count: u32, limit: Limit, rcu: Held<'_>) -> bool {
     account::count(net, Tally::Searches);
     let mut number = from;
     let mut met = 0u32;
@@ -203,7 +205,8 @@ fn search(net: &Net, from: u32, count: u32, rcu: Held<'_>) -> bool {
         }
         number = evict::next_bucket(number, table.buckets());
     }
-    let found = best.is_some_and(|(class, _, conn)| account::evict(&conn, class, Reason::Search));
+    let reason = limit.reason(Reason::Search);
+    let found = best.is_some_and(|(class, _, conn)| account::evict(&conn, class, reason));
     if found {
         net.count(Counter::EARLY_DROP);
     }

@@ -60,6 +60,7 @@ use crate::pure::policy::ring;
 use crate::pure::policy::ring::Fate;
 use crate::pure::policy::ring::Hint;
 use crate::pure::policy::soft;
+use crate::pure::policy::tally::Limit;
 use crate::pure::policy::tally::Reason;
 use crate::pure::policy::tally::Tally;
 use crate::pure::policy::tidy;
@@ -423,14 +424,14 @@ pub(crate) enum Outcome {
 
 /// Evicts the first of the namespace's queues. What is stale is dropped on the way, up to [`LOOKS`]
 /// of it.
-pub(crate) fn evict(net: &Net, rcu: Held<'_>) -> Outcome {
+pub(crate) fn evict(net: &Net, limit: Limit, rcu: Held<'_>) -> Outcome {
     let Some(queues) = net.private().queues().get(rcu) else {
         call(0);
         return Outcome::Dry;
     };
     let (mut looks, mut passed_on) = (LOOKS, 0u32);
     while let Some((class, hint)) = next_hint(queues, passed_on) {
-        match follow(hint, class, queues, net, rcu) {
+        match follow(hint, class, queues, net, limit, rcu) {
             Followed::Evicted => {
                 net.count(Counter::EARLY_DROP);
                 return Outcome::Evicted;
@@ -491,15 +492,23 @@ enum Followed {
 
 /// Follows a hint from the queue of `class`.
 #[inline]
-fn follow(hint: Hint, class: Class, queues: &Queues, net: &Net, rcu: Held<'_>) -> Followed {
+fn follow(
+    hint: Hint,
+    class: Class,
+    queues: &Queues,
+    net: &Net,
+    limit: Limit,
+    rcu: Held<'_>,
+) -> Followed {
     let Some(conn) = table::find_hinted(hint, net, rcu) else {
         return Followed::Stale;
     };
     expect_next(class, conn.address(), queues, rcu);
     let now = judge(&conn);
     let hash = Hash(hint.hash());
+    let reason = limit.reason(Reason::Hint);
     match ring::fate(class, now) {
-        Fate::Evict if account::evict_hashed(&conn, hash, now, Reason::Hint) => Followed::Evicted,
+        Fate::Evict if account::evict_hashed(&conn, hash, now, reason) => Followed::Evicted,
         Fate::Move(to) if !has_left(&conn, class, now) => {
             if let Some(queue) = to.queue() {
                 queues.put(queue, hint);
@@ -886,6 +895,15 @@ fn arrange(members: &mut Locked<Member>, what: Arrange) -> bool {
         rcu::synchronize_rcu();
     }
     short_of_memory
+}
+
+/// The limit of all namespaces together has been set: its count is right from now on, and whoever is
+/// the largest gets queues. CONTEXT: sleepable.
+pub(crate) fn count_all() {
+    if let Some(members) = MEMBERS.lock() {
+        find_largest(&members);
+    }
+    call(0);
 }
 
 /// Counts the entries of all namespaces, if there is a limit to them, and finds the namespace that

@@ -56,6 +56,26 @@ named! {
     }
 }
 
+/// Which limit an entry goes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Its namespace's.
+    Namespace,
+    /// That of all namespaces together.
+    Total,
+}
+
+impl Limit {
+    /// Why an entry goes that was found in this way.
+    #[inline]
+    pub const fn reason(self, found: Reason) -> Reason {
+        match self {
+            Limit::Namespace => found,
+            Limit::Total => Reason::Cap,
+        }
+    }
+}
+
 named! {
     /// Something that happened.
     Tally {

@@ -175,6 +175,7 @@ within "at the cost of the first" 55 62 "$(size "$R")"
 talk 6040 6099
 within "until both have the same" 46 54 "$(size "$R")"
 within "and not more" 46 54 "$(size "$C")"
+within "which is told as that" 1 60 "$(in_ns "$R" awk 'index($1, "evicted.cap.") == 1 { n += $2 } END { print n + 0 }' /proc/net/nf_conntrack_reclaim)"
 echo 0 >$total
 before=$(size "$R")
 talk 7000 7029
