@@ -81,11 +81,21 @@ impl Explained {
     }
 }
 
-/// Whether address translation took another source port, which it does by chance where
-/// an entry with the same reply is there already.
+/// Whether address translation took another source port, or number of an ICMP query, which it does by
+/// chance where an entry with the same reply is there already.
 fn by_chance(e: &Entry) -> bool {
     const SRC_NAT_DONE: u32 = 1 << 7;
-    e.status & SRC_NAT_DONE != 0 && e.tuple[1].dport != e.tuple[0].sport
+    let taken = if is_icmp(e) {
+        e.tuple[1].sport
+    } else {
+        e.tuple[1].dport
+    };
+    e.status & SRC_NAT_DONE != 0 && taken != e.tuple[0].sport
+}
+
+/// Both sides of an ICMP query have its number in their source port.
+fn is_icmp(e: &Entry) -> bool {
+    matches!(e.tuple[0].proto, 1 | 58)
 }
 
 struct Differ {
@@ -126,7 +136,11 @@ impl Differ {
             let name = ["entry.original", "entry.reply"][dir];
             let (mut x, mut y) = (a.tuple[dir].clone(), b.tuple[dir].clone());
             if dir == 1 && chance {
-                (x.dport, y.dport) = (0, 0);
+                if is_icmp(a) {
+                    (x.sport, y.sport) = (0, 0);
+                } else {
+                    (x.dport, y.dport) = (0, 0);
+                }
             }
             self.field(name, &x, &y, |t| {
                 format!("{} dir {}", show::tuple(t), t.dir)
@@ -162,8 +176,15 @@ impl Differ {
         self.field("state.last", &a.last, &b.last, |p| show::place(*p));
         self.field("ip_summed", &a.ip_summed, &b.ip_summed, u8::to_string);
         self.field("skb_len", &a.skb_len, &b.skb_len, u32::to_string);
+        // So many tries were in vain before a port was free.
+        let packet = self.packet;
+        let tries = |o: &Outcome| {
+            let mut made = o.entries.iter().filter(|e| usize::from(e.id) == packet);
+            made.any(by_chance)
+        };
+        let chance = tries(a) && tries(b);
         for (i, name) in abi::STATS.iter().enumerate() {
-            if i != abi::STAT_SEARCH_RESTART {
+            if i != abi::STAT_SEARCH_RESTART && !(chance && *name == "found") {
                 self.field(&format!("stat.{name}"), &a.stat[i], &b.stat[i], |n| {
                     format!("+{n}")
                 });
