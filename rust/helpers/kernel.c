@@ -54,6 +54,20 @@ struct kmem_cache *rct_kmem_cache_create(const char *name, unsigned int size,
 	return kmem_cache_create(name, size, align, flags, NULL);
 }
 
+/* Of a slab that is type-safe by RCU: a free object's pointer lies at freeptr in it. */
+struct kmem_cache *rct_kmem_cache_create_linked(const char *name, unsigned int size,
+						unsigned int align, unsigned int freeptr,
+						slab_flags_t flags)
+{
+	struct kmem_cache_args args = {
+		.align = align,
+		.use_freeptr_offset = true,
+		.freeptr_offset = freeptr,
+	};
+
+	return kmem_cache_create(name, size, &args, flags);
+}
+
 void *rct_kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
 {
 	return kmem_cache_alloc(cache, gfp);

@@ -27,7 +27,11 @@ use crate::pure::tuple::Tuple;
 /// Bytes of an entry: what C knows of it, and behind that what it does not, see
 /// [`Conn::stamps`](crate::linux::conn::Conn::stamps). On 64-bit machines C's part leaves room for that
 /// in its last cache line.
-const SIZE: usize = size_of::<bindings::nf_conn>() + size_of::<Stamps>();
+const SIZE: usize = STAMPS + size_of::<Stamps>();
+
+/// Where the latter begins. While an entry is free nobody reads that, and the slab's own pointer lies
+/// there; otherwise it would take eight bytes more, and with them another cache line.
+const STAMPS: usize = size_of::<bindings::nf_conn>();
 
 static mut CACHE: *mut bindings::kmem_cache = core::ptr::null_mut();
 
@@ -42,10 +46,11 @@ impl ConnCache {
         let flags = bindings::RCT_SLAB_FLAGS;
         // SAFETY: Called once, before anybody allocates.
         unsafe {
-            let cache = bindings::rct_kmem_cache_create(
+            let cache = bindings::rct_kmem_cache_create_linked(
                 c"nf_conntrack".as_char_ptr(),
                 SIZE as u32,
                 bindings::NFCT_INFOMASK + 1,
+                STAMPS as u32,
                 flags,
             );
             if cache.is_null() {
