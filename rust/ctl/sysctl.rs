@@ -184,6 +184,17 @@ const fn seconds(name: &'static CStr, word: usize, first: Seconds) -> Knob {
     }
 }
 
+/// Something at `word` of what we keep in each namespace, which mainline does not have.
+const fn own(name: &'static CStr, format: Format, word: usize, first: First) -> Knob {
+    Knob {
+        name,
+        format,
+        word: Word::Ours(word),
+        first,
+        mode: ROOT_WRITES,
+    }
+}
+
 /// A choice of three that mainline does not have.
 const fn own_choice(name: &'static CStr, word: usize, first: u8) -> Knob {
     Knob {
@@ -203,24 +214,13 @@ const fn own_seconds(name: &'static CStr, word: usize, first: Seconds) -> Knob {
 
 /// Percent of the limit, up to ten times of it; zero at first. Mainline does not have it.
 const fn own_percent(name: &'static CStr, word: usize) -> Knob {
-    Knob {
-        name,
-        format: Format::Between(&ZERO, &PERCENT),
-        word: Word::Ours(word),
-        first: First::Decided,
-        mode: ROOT_WRITES,
-    }
+    own(name, Format::Between(&ZERO, &PERCENT), word, First::Decided)
 }
 
 /// The number of the first of our labels, or -1, as at first. Mainline does not have it.
 const fn own_label(name: &'static CStr, word: usize) -> Knob {
-    Knob {
-        name,
-        format: Format::Between(&NONE, &LAST_LABEL),
-        word: Word::Ours(word),
-        first: First::Number(-1),
-        mode: ROOT_WRITES,
-    }
+    let format = Format::Between(&NONE, &LAST_LABEL);
+    own(name, format, word, First::Number(-1))
 }
 
 /// A number of the prober's, between bounds.
@@ -231,13 +231,8 @@ const fn probing(
     most: &'static c_int,
     first: c_int,
 ) -> Knob {
-    Knob {
-        name,
-        format: Format::WatchedBetween(Some(sysctl::watched::<Prober>), least, most),
-        word: Word::Ours(word),
-        first: First::Number(first),
-        mode: ROOT_WRITES,
-    }
+    let format = Format::WatchedBetween(Some(sysctl::watched::<Prober>), least, most);
+    own(name, format, word, First::Number(first))
 }
 
 /// A limit of all namespaces together, which mainline does not have; zero is none.
@@ -257,13 +252,8 @@ const fn own_flag(name: &'static CStr, word: usize, first: u8) -> Knob {
 }
 
 const fn own_number(name: &'static CStr, most: &'static c_int, word: usize, first: c_int) -> Knob {
-    Knob {
-        name,
-        format: Format::Between(&ZERO, most),
-        word: Word::Ours(word),
-        first: First::Number(first),
-        mode: ROOT_WRITES,
-    }
+    let format = Format::Between(&ZERO, most);
+    own(name, format, word, First::Number(first))
 }
 
 /// Percent of the limit, up to all of it. Mainline does not have it.
