@@ -7,6 +7,7 @@ use kernel::prelude::*;
 use super::*;
 use crate::engine::account;
 use crate::engine::confirm;
+use crate::engine::conn::Unconfirmed;
 use crate::engine::fair::Origin;
 use crate::engine::reclaim;
 use crate::engine::survey::Survey;
@@ -42,11 +43,11 @@ fn insert(port: u16, ticks: u32) -> Result<ARef<Conn>> {
     insert_in(zone(), port, ticks)
 }
 
-fn insert_in(zone: Zone, port: u16, ticks: u32) -> Result<ARef<Conn>> {
+/// An entry that nobody has confirmed.
+fn make(zone: Zone, port: u16, hash: Hash) -> Result<Unconfirmed> {
     let original = tuple(port);
     let reply = original.invert().ok_or(EINVAL)?;
-    let hash = Hash(0);
-    let new = conn::alloc(
+    conn::alloc(
         Net::init(),
         zone,
         &original,
@@ -54,7 +55,11 @@ fn insert_in(zone: Zone, port: u16, ticks: u32) -> Result<ARef<Conn>> {
         hash,
         Origin::Made,
         Gfp::KERNEL,
-    )?;
+    )
+}
+
+fn insert_in(zone: Zone, port: u16, ticks: u32) -> Result<ARef<Conn>> {
+    let new = make(zone, port, Hash(0))?;
     new.add_status(Status::CONFIRMED);
     new.set_timeout(time::now().plus(ticks).0);
     confirm::insert_made(&new)?;
@@ -239,30 +244,12 @@ mod tests {
     #[test]
     fn nothing_is_left_of_an_entry_that_nobody_confirms() -> Result {
         let before = count();
-        let original = tuple(6);
-        let reply = original.invert().ok_or(EINVAL)?;
-        let new = conn::alloc(
-            Net::init(),
-            zone(),
-            &original,
-            &reply,
-            Hash(7),
-            Origin::Made,
-            Gfp::KERNEL,
-        )?;
+        let new = make(zone(), 6, Hash(7))?;
         assert!(new.saved_hash() == Hash(7));
         assert_eq!(count(), before + 1);
         drop(new);
         assert_eq!(count(), before);
-        let new = conn::alloc(
-            Net::init(),
-            zone(),
-            &original,
-            &reply,
-            Hash(7),
-            Origin::Made,
-            Gfp::KERNEL,
-        )?;
+        let new = make(zone(), 6, Hash(7))?;
         drop(new.publish());
         assert_eq!(count(), before);
         Ok(())
