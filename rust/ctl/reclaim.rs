@@ -10,7 +10,6 @@
 use kernel::fmt;
 use kernel::fmt::Write;
 use kernel::prelude::*;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
 
 use crate::engine::survey::Survey;
@@ -58,7 +57,7 @@ impl NetReport for Report {
 
 /// The limits, and how near they are.
 fn print_state(net: &Net, out: &mut Writer) -> fmt::Result {
-    let count = net.private().entries().load(Relaxed).unsigned_abs();
+    let count = net.entries_now();
     let max = table::max();
     let (start, end) = (net.adaptive_start(), net.adaptive_end());
     let pressed = {

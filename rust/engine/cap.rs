@@ -62,7 +62,7 @@ pub(crate) fn count() -> Option<u32> {
 #[cold]
 fn limit_has_changed(limit: Option<u32>) {
     match limit {
-        Some(_) => reclaim::call(0),
+        Some(_) => reclaim::call(),
         None => COUNTED_FOR.set(0),
     }
 }

@@ -15,7 +15,6 @@ use kernel::prelude::*;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
 
-use crate::bindings;
 use crate::engine::account;
 use crate::engine::reclaim;
 use crate::engine::table;
@@ -171,7 +170,7 @@ fn evict(
 
 fn want_plan(queues: &Queues) {
     queues.want_plan();
-    reclaim::call(0);
+    reclaim::call();
 }
 
 /// Evicts a proven entry for a new one, if sources share and nothing else can go, as far as is
@@ -206,12 +205,13 @@ pub(crate) fn joins(conn: &Conn, queues: &Queues, rcu: Held<'_>) -> bool {
         return true;
     }
     let max = table::max();
-    let count = net.private().entries().load(Relaxed).unsigned_abs();
-    let floor = queues.floor().once_joined(count, queues.spare(), max);
+    let count = net.entries_now();
+    let spare = queues.spare();
+    let floor = queues.floor().once_joined(count, spare, max);
     queues.hold_floor(floor);
     let is_held = floor != Floor::Unheld;
     let Some(plan) = queues.plan().get(rcu) else {
-        if fair::needs_plan(count, queues.spare(), max) {
+        if fair::needs_plan(count, spare, max) {
             want_plan(queues);
         }
         return !is_held;
@@ -290,15 +290,11 @@ pub(crate) fn is_reserved(conn: &Conn) -> bool {
 }
 
 /// Whether the machine itself is an end of a new connection.
-pub(crate) fn is_own(net: &Net, tuple: &Tuple, origin: Origin) -> bool {
+pub(crate) fn is_own(net: &Net, tuple: &Tuple, origin: Origin, rcu: Held<'_>) -> bool {
     match origin {
         Origin::Us => true,
         Origin::Made => false,
-        Origin::Outside => {
-            let addr = tuple.dst.addr.0;
-            // SAFETY: An address of that family; the caller's packet is in a read-side section.
-            unsafe { bindings::rct_is_local(net.as_ptr(), tuple.src.l3, addr.as_ptr().cast()) }
-        }
+        Origin::Outside => net.is_local(tuple.src.l3, &tuple.dst.addr, rcu),
     }
 }
 
@@ -315,7 +311,7 @@ pub(crate) struct Census {
 impl Census {
     /// Room for the entries of a namespace. CONTEXT: sleepable.
     pub(crate) fn new(net: &Net, max: u32) -> Result<Self> {
-        let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let count = net.entries_now();
         let room = usize::try_from(count.saturating_add(count / 8).saturating_add(64))?;
         let reserve = usize::try_from(fair::reserve(max, net.reserved()))?;
         Ok(Census {

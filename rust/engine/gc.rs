@@ -6,7 +6,6 @@
 //!
 //! C counterpart's behaviour: `gc_worker()` in `net/netfilter/nf_conntrack_core.c`.
 
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
 
 use crate::engine::account;
@@ -130,7 +129,7 @@ fn visit(met: Candidate<'_>, round: &mut Round, crowded: Option<u32>) {
     };
     round.seen(left);
     let helped = met.status().any(Status::HELPER);
-    let crowded = crowded.is_some_and(|mark| met.entries_of_net(Relaxed) >= mark);
+    let crowded = crowded.is_some_and(|mark| met.entries_of_net() >= mark);
     if !helped && !crowded {
         return;
     }

@@ -39,7 +39,7 @@ pub(crate) fn tell_occupancy(conn: &Conn) {
     let net = conn.net();
     // Negative is none.
     if let Ok(first) = u32::try_from(net.occupancy_label()) {
-        let entries = net.private().entries().load(Relaxed).unsigned_abs();
+        let entries = net.entries_now();
         set_levels(conn, first, Occupancy::new(entries, table::max()));
     }
 }

@@ -7,7 +7,6 @@
 use core::cmp::Reverse;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
 
 use crate::engine::account;
@@ -104,7 +103,7 @@ pub(crate) fn admit(
     } else {
         make_room_together(net, wanted, count, rcu)
     };
-    if found || has_reserve(net, wanted, count, max, total) {
+    if found || has_reserve(net, wanted, count, max, total, rcu) {
         return true;
     }
     WORKER_WANTED.set(true);
@@ -117,14 +116,21 @@ pub(crate) fn admit(
 }
 
 /// Whether it is a connection of the machine itself, which has some places beyond the limits.
-fn has_reserve(net: &Net, wanted: &Wanted<'_>, count: u32, max: u32, total: Option<u32>) -> bool {
+fn has_reserve(
+    net: &Net,
+    wanted: &Wanted<'_>,
+    count: u32,
+    max: u32,
+    total: Option<u32>,
+    rcu: Held<'_>,
+) -> bool {
     let is_within =
         |count: u32, max: u32| count <= max.saturating_add(reserve(max, net.reserved()));
     let fits_together = match (total, cap::limit()) {
         (Some(total), Some(cap)) => is_within(total, cap),
         _ => true,
     };
-    is_within(count, max) && fits_together && fair::is_own(net, wanted.tuple, wanted.origin)
+    is_within(count, max) && fits_together && fair::is_own(net, wanted.tuple, wanted.origin, rcu)
 }
 
 /// Evicts something on a machine that has as many entries as it may have: of the largest namespace,
@@ -135,7 +141,7 @@ fn make_room_together(net: &Net, wanted: &Wanted<'_>, count: u32, rcu: Held<'_>)
     let Some(largest) = cap::largest(rcu).filter(|largest| *largest != net) else {
         return own();
     };
-    let most = largest.private().entries().load(Relaxed).unsigned_abs();
+    let most = largest.entries_now();
     if !pays(most, count.saturating_sub(1)) {
         return own();
     }

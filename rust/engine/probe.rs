@@ -18,7 +18,6 @@
 use kernel::prelude::*;
 use kernel::static_lock_class;
 use kernel::sync::aref::ARef;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::rcu;
 
 use crate::engine::account;
@@ -346,7 +345,7 @@ struct Settings {
 
 impl Settings {
     fn of(net: &Net) -> Self {
-        let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let count = net.entries_now();
         Settings {
             time: net.probe_time().saturating_mul(HZ),
             rounds: u8::try_from(net.probe_probes()).unwrap_or(u8::MAX),

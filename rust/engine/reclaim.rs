@@ -236,23 +236,33 @@ fn enrol_ending(conn: &Conn) {
     if conn.is_confirmed() && matches!(class, Class::Closed | Class::Closing) {
         let guard = rcu::read_lock();
         let hash = conn::hash_of(conn, Dir::Original);
-        let rcu = Held::by(&guard);
-        enrol(conn, hash, class, rcu);
         // What the ring loses the backlog shall have.
-        if let (Some(queues), Some(queue)) = (conn.net().private().queues().get(rcu), class.queue())
-        {
-            if queues.is_losing(queue) {
-                queues.want_all();
-            }
+        match enrol(conn, hash, class, Held::by(&guard)) {
+            Some((queues, queue)) if queues.is_losing(queue) => queues.want_all(),
+            _ => {}
         }
     }
 }
 
+/// Puts a hint to an entry behind all others of its class, if its namespace has queues: these, and
+/// the number of the queue.
 #[inline]
-fn enrol(conn: &Conn, hash: Hash, class: Class, rcu: Held<'_>) {
-    if let (Some(queues), Some(queue)) = (conn.net().private().queues().get(rcu), class.queue()) {
-        queues.put(queue, Hint::new(hash.0, conn.address()));
-    }
+fn enrol<'rcu>(
+    conn: &Conn,
+    hash: Hash,
+    class: Class,
+    rcu: Held<'rcu>,
+) -> Option<(&'rcu Queues, usize)> {
+    let queues = conn.net().private().queues().get(rcu)?;
+    let queue = class.queue()?;
+    queues.put(queue, Hint::new(hash.0, conn.address()));
+    Some((queues, queue))
+}
+
+/// A hint to an entry of this class, idle for so long, that goes into a backlog or a plan.
+fn ranked(conn: &Conn, class: Class, idle: u32) -> Hint {
+    let hash = conn::hash_of(conn, Dir::Original);
+    Hint::new(hash.0, conn.address()).ranked(class, idle)
 }
 
 /// What an entry is worth now. CONTEXT: a reference held.
@@ -329,17 +339,11 @@ pub(crate) fn assured(conn: &Conn) {
 #[cold]
 fn enrol_assured(conn: &Conn) {
     let guard = rcu::read_lock();
-    let rcu = Held::by(&guard);
     if conn.is_confirmed() {
-        enrol(
-            conn,
-            conn::hash_of(conn, Dir::Original),
-            Class::Answered,
-            rcu,
-        );
-        let queues = conn.net().private().queues().get(rcu);
-        if let (Some(queues), Some(queue)) = (queues, Class::Unreplied.queue()) {
-            queues.count_stale(queue, 1);
+        let hash = conn::hash_of(conn, Dir::Original);
+        let enrolled = enrol(conn, hash, Class::Answered, Held::by(&guard));
+        if let (Some((queues, _)), Some(left)) = (enrolled, Class::Unreplied.queue()) {
+            queues.count_stale(left, 1);
         }
     }
 }
@@ -376,29 +380,23 @@ fn is_spared(conn: &Conn) -> bool {
 
 /// Whether it has been idle for its soft timeout, if it has one.
 fn has_been_idle(conn: &Conn) -> Option<bool> {
-    if !soft::can_tell_idle(conn.status()) {
-        return None;
-    }
-    let soft = {
-        // Policies are read under RCU.
-        let _guard = rcu::read_lock();
-        l4::soft_timeout(conn)
-    };
-    (soft != 0).then(|| soft::is_over(idle(conn), soft))
+    soft_timeout(conn).map(|soft| soft::is_over(idle(conn), soft))
 }
 
 /// In how many ticks it will be idle beyond its soft timeout, if nothing comes. `None` if it never
 /// will be.
 fn until_idle(conn: &Conn) -> Option<u32> {
+    soft_timeout(conn).map(|soft| soft.saturating_sub(idle(conn)))
+}
+
+/// The soft timeout of an entry that has one, and of which it can be told how long it has been idle.
+fn soft_timeout(conn: &Conn) -> Option<u32> {
     if !soft::can_tell_idle(conn.status()) {
         return None;
     }
     // Policies are read under RCU.
     let _guard = rcu::read_lock();
-    match l4::soft_timeout(conn) {
-        0 => None,
-        soft => Some(soft.saturating_sub(idle(conn))),
-    }
+    Some(l4::soft_timeout(conn)).filter(|soft| *soft != 0)
 }
 
 /// Whether a namespace has queues, but nobody has written down yet what is older than they are.
@@ -426,7 +424,7 @@ pub(crate) enum Outcome {
 /// of it.
 pub(crate) fn evict(net: &Net, limit: Limit, rcu: Held<'_>) -> Outcome {
     let Some(queues) = net.private().queues().get(rcu) else {
-        call(0);
+        call();
         return Outcome::Dry;
     };
     let (mut looks, mut passed_on) = (LOOKS, 0u32);
@@ -447,7 +445,7 @@ pub(crate) fn evict(net: &Net, limit: Limit, rcu: Held<'_>) -> Outcome {
     }
     let barren = queues.is_barren();
     queues.want_all();
-    call(0);
+    call();
     if barren {
         Outcome::Barren
     } else {
@@ -551,7 +549,7 @@ pub(crate) fn concerns(count: u32, max: u32) -> bool {
 #[inline]
 pub(crate) fn rising(net: &Net, rcu: Held<'_>) {
     if net.private().queues().get(rcu).is_none() {
-        call(0);
+        call();
     }
 }
 
@@ -559,14 +557,14 @@ pub(crate) fn rising(net: &Net, rcu: Held<'_>) {
 #[inline]
 pub(crate) fn rising_together(rcu: Held<'_>) {
     if cap::largest(rcu).is_none() {
-        call(0);
+        call();
     }
 }
 
 /// Calls the worker, once until it begins.
-pub(crate) fn call(delay: u32) {
+pub(crate) fn call() {
     if BUILT_IN && !CALLED.load(Relaxed) && !CALLED.xchg(true, kernel::sync::atomic::Full) {
-        WORK.requeue(delay);
+        WORK.requeue(0);
     }
 }
 
@@ -590,14 +588,14 @@ impl Task for Reclaimer {
         // Queues that were given during a walk.
         let mut pending = false;
         for (net, _) in members.iter() {
-            with_queues(net, |queues| pending |= !queues.was_filled());
+            with_queues(net, |queues, _| pending |= !queues.was_filled());
         }
         drop(members);
         let put_off = put_off.then_some(BETWEEN_FILLS);
         let no_memory = short_of_memory.then_some(HZ);
         let later = [put_off, no_memory, plan_later].into_iter().flatten().min();
         if pending {
-            call(0);
+            call();
         } else if let Some(later) = later {
             // Until then nobody need call.
             CALLED.store(true, Relaxed);
@@ -619,7 +617,7 @@ fn sweep(members: &Locked<Member>) {
                 Some(sample) => sample.live(),
                 None => continue,
             };
-            with_queues(net, |queues| queues.swept(queue, left));
+            with_queues(net, |queues, _| queues.swept(queue, left));
         }
     }
 }
@@ -669,12 +667,10 @@ fn plan(members: &mut Locked<Member>) -> Option<u32> {
         if net.fair() == 0 || old.reserve(2, GFP_KERNEL).is_err() {
             continue;
         }
-        let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let count = net.entries_now();
         let waited = member.planned.until(time::now()).unsigned_abs();
         let mut wanted = false;
-        with_queues(net, |queues| {
-            // SAFETY: As for the queues.
-            let held = unsafe { Held::assume() };
+        with_queues(net, |queues, held| {
             let at_once = queues.wanted_plan();
             let is_over = waited >= member.plan_took.saturating_mul(PLANS_AHEAD).max(PLAN_LASTS);
             let rest = member.plan_took.saturating_mul(PLANS_NOW).max(1);
@@ -716,7 +712,7 @@ fn plan(members: &mut Locked<Member>) -> Option<u32> {
         let Some(Ok(made)) = made else {
             continue;
         };
-        with_queues(net, |queues| {
+        with_queues(net, |queues, _| {
             // SAFETY: The list is locked; the old one is dropped after a grace period.
             let replaced = unsafe { queues.plan().replace(Some(made)) };
             if let Some(replaced) = replaced {
@@ -741,8 +737,7 @@ fn take_census(met: Candidate<'_>, members: &mut Locked<Member>) {
         return;
     };
     if judge(&conn) == Class::Active {
-        let hint = Hint::new(conn::hash_of(&conn, Dir::Original).0, conn.address());
-        census.note(&conn, hint.ranked(Class::Active, idle(&conn)));
+        census.note(&conn, ranked(&conn, Class::Active, idle(&conn)));
     }
 }
 
@@ -757,7 +752,7 @@ struct Fill {
 
 impl Fill {
     fn of(net: &Net) -> Self {
-        let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let count = net.entries_now();
         let max = table::max();
         Fill {
             count,
@@ -852,7 +847,7 @@ fn arrange(members: &mut Locked<Member>, what: Arrange) -> bool {
     let mut old = KVec::new();
     find_largest(members);
     for (net, member) in members.iter_mut() {
-        let count = net.private().entries().load(Relaxed).unsigned_abs();
+        let count = net.entries_now();
         let is_largest = cap::is_largest(net);
         let made_for = {
             let guard = rcu::read_lock();
@@ -903,7 +898,7 @@ pub(crate) fn count_all() {
     if let Some(members) = MEMBERS.lock() {
         find_largest(&members);
     }
-    call(0);
+    call();
 }
 
 /// Counts the entries of all namespaces, if there is a limit to them, and finds the namespace that
@@ -914,10 +909,9 @@ fn find_largest(members: &Locked<Member>) {
         return;
     }
     let nets = || members.iter().map(|(net, _)| net);
-    let count = |net: &Net| net.private().entries().load(Relaxed).unsigned_abs();
-    let total = nets().map(count).fold(0, u32::saturating_add);
+    let total = nets().map(Net::entries_now).fold(0, u32::saturating_add);
     cap::correct(total);
-    let largest = nets().max_by_key(|net| count(net));
+    let largest = nets().max_by_key(|net| net.entries_now());
     cap::set_largest(largest.filter(|_| cap::is_near(Some(total))));
 }
 
@@ -927,7 +921,7 @@ fn fill_backlogs(members: &mut Locked<Member>) -> bool {
     let (mut any, mut put_off) = (false, false);
     for (net, member) in members.iter_mut() {
         member.filling = None;
-        with_queues(net, |queues| {
+        with_queues(net, |queues, _| {
             let everything = queues.wants_all();
             let again = member.filled.until(now).unsigned_abs() >= BETWEEN_FILLS;
             let first = !queues.was_filled();
@@ -965,7 +959,7 @@ fn fill_backlogs(members: &mut Locked<Member>) -> bool {
         };
         member.filled = time::now();
         member.until_idle = filling.until_idle;
-        with_queues(net, |queues| {
+        with_queues(net, |queues, _| {
             // SAFETY: A grace period has passed since `close_backlog`, and the list is locked.
             unsafe { queues.open_backlog(filling.count) };
         });
@@ -979,14 +973,15 @@ fn drop_void_backlog(net: &Net, queues: &Queues) {
     let rcu = Held::by(&guard);
     // It has each entry once.
     let is_stale = |hint| is_stale(hint, Class::Idle, net, rcu);
-    if is_filling_up(net) && queues.sample_backlog(is_stale).is_void() {
+    if !queues.is_backlog_empty() && is_filling_up(net) && queues.sample_backlog(is_stale).is_void()
+    {
         queues.close_backlog();
     }
 }
 
 /// Whether what is known of victims should be kept in order. Before that there is time enough.
 fn is_filling_up(net: &Net) -> bool {
-    net.private().entries().load(Relaxed).unsigned_abs() >= table::max() / 4 * 3
+    net.entries_now() >= table::max() / 4 * 3
 }
 
 /// Whether a namespace that is nearly full has next to nothing for its next packets, but may have by
@@ -999,12 +994,13 @@ fn runs_short(net: &Net, member: &Member, queues: &Queues, now: Jiffies32) -> bo
         && waited >= soft::next_look(member.until_idle.min(newest), HZ)
 }
 
-/// CONTEXT: [`MEMBERS`] locked, under which alone queues come and go.
-fn with_queues(net: &Net, f: impl FnOnce(&Queues)) {
-    // SAFETY: Queues stay while the list is locked, as they would in a read-side section.
+/// CONTEXT: [`MEMBERS`] locked, under which alone queues and plans come and go. The proof is good
+/// for these only.
+fn with_queues(net: &Net, f: impl FnOnce(&Queues, Held<'_>)) {
+    // SAFETY: Queues and plans stay while the list is locked, as in a read-side section.
     let held = unsafe { Held::assume() };
     if let Some(queues) = net.private().queues().get(held) {
-        f(queues);
+        f(queues, held);
     }
 }
 
@@ -1045,10 +1041,9 @@ fn note(met: Candidate<'_>, members: &mut Locked<Member>) {
     if class == Class::Unreplied && !filling.everything && idle < age {
         return;
     }
-    let hint = Hint::new(conn::hash_of(&conn, Dir::Original).0, conn.address());
-    let word = hint.ranked(class, idle).word();
+    let word = ranked(&conn, class, idle).word();
     let mut full = true;
-    with_queues(net, |queues| {
+    with_queues(net, |queues, _| {
         // SAFETY: A grace period has passed since `close_backlog`, and the list is locked.
         if let Some(place) = unsafe { queues.backlog() }.get_mut(filling.count) {
             *place = word;

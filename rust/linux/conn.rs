@@ -21,7 +21,6 @@ use core::mem::size_of;
 use core::ptr::NonNull;
 use kernel::sync::aref::ARef;
 use kernel::sync::aref::AlwaysRefCounted;
-use kernel::sync::atomic::Relaxed;
 use kernel::sync::barrier;
 use kernel::sync::barrier::smp_mb;
 use kernel::types::Opaque;
@@ -393,12 +392,11 @@ impl<'rcu> Candidate<'rcu> {
     }
 
     /// How many entries its namespace has.
-    pub(crate) fn entries_of_net(self, order: Relaxed) -> u32 {
+    pub(crate) fn entries_of_net(self) -> u32 {
         // SAFETY: As in `dir`; a namespace outlives its entries by a grace period.
         let net: *mut bindings::net = unsafe { read_once(&raw const (*self.raw()).ct_net.net) };
         // SAFETY: As above.
-        let net = unsafe { Net::from_raw(net) };
-        net.private().entries().load(order).unsigned_abs()
+        unsafe { Net::from_raw(net) }.entries_now()
     }
 
     /// A snapshot of the status.

@@ -10,6 +10,7 @@
 
 use core::ptr::addr_of;
 use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::Relaxed;
 use kernel::types::Opaque;
 
 use crate::bindings;
@@ -17,8 +18,10 @@ use crate::linux::once::read_once;
 use crate::linux::once::write_once;
 use crate::linux::queues::Queues;
 use crate::linux::queues::Slot;
+use crate::linux::rcu::Held;
 use crate::linux::tallies::Tallies;
 use crate::pure::l4::tcp;
+use crate::pure::tuple::Addr;
 
 /// A network namespace.
 #[repr(transparent)]
@@ -84,6 +87,19 @@ impl Net {
     pub(crate) fn inum(&self) -> u32 {
         // SAFETY: Valid by the type; constant for its life.
         unsafe { (*self.as_ptr()).ns.inum }
+    }
+
+    /// How many entries the namespace has, as [`Private::entries`] counts them.
+    #[inline]
+    pub(crate) fn entries_now(&self) -> u32 {
+        self.private().entries().load(Relaxed).unsigned_abs()
+    }
+
+    /// Whether an address of this family (`NFPROTO_*`) is one of the namespace's own.
+    pub(crate) fn is_local(&self, l3: u16, addr: &Addr, _rcu: Held<'_>) -> bool {
+        // SAFETY: The namespace lives by the type, the proof is of a read-side section, and an
+        // address has room for that of each family.
+        unsafe { bindings::rct_is_local(self.as_ptr(), l3, addr.0.as_ptr().cast()) }
     }
 
     /// What the module keeps in the namespace for itself.

@@ -381,7 +381,7 @@ impl Queues {
     fn take_old(&self, queue: usize) -> Option<Hint> {
         let word = self.spans.get(queue)?;
         loop {
-            // ORDERING: pairs with the release in `fill`: the hints are there.
+            // ORDERING: pairs with the release in `open_backlog`: the hints are there.
             let now = word.load(Acquire);
             let (place, rest) = Span::from_word(now).take()?;
             if word.cmpxchg(now, rest.word(), Relaxed).is_ok() {
