@@ -606,11 +606,11 @@ impl Task for Reclaimer {
     }
 }
 
-/// Drops the hints of entries that were unreplied and got assured, or went, so that no packet need
-/// look at them, where there are many.
+/// Drops the hints of entries that rose, or went, where there are many, so that no packet need look
+/// at them and nobody counts on them.
 fn sweep(members: &Locked<Member>) {
     for (net, _) in members.iter() {
-        for class in [Class::Unreplied, Class::Answered] {
+        for class in Class::QUEUED {
             let Some(queue) = class.queue() else { continue };
             let left = match sample(net, class, queue) {
                 Some(sample) if sample.wants_sweep() => sweep_queue(net, class, queue),
@@ -678,7 +678,7 @@ fn plan(members: &mut Locked<Member>) -> Option<u32> {
                 .plan()
                 .get(held)
                 .is_none_or(|plan| is_over || plan.is_worn());
-            wanted = at_once || is_due && needs_plan(count, queues.spare(), max);
+            wanted = at_once || is_due && needs_plan(count, spare(net, queues), max);
             if wanted && waited < rest {
                 queues.want_plan();
                 wanted = false;
@@ -970,13 +970,25 @@ fn fill_backlogs(members: &mut Locked<Member>) -> bool {
 /// Drops the backlog if all of its hints have become stale, as they do when the table is flushed.
 fn drop_void_backlog(net: &Net, queues: &Queues) {
     let guard = rcu::read_lock();
-    let rcu = Held::by(&guard);
-    // It has each entry once.
-    let is_stale = |hint| is_stale(hint, Class::Idle, net, rcu);
+    let is_stale = |hint| is_stale_in_backlog(hint, net, Held::by(&guard));
     if !queues.is_backlog_empty() && is_filling_up(net) && queues.sample_backlog(is_stale).is_void()
     {
         queues.close_backlog();
     }
+}
+
+/// Whether a hint in the backlog, which has each entry once, is of no use.
+fn is_stale_in_backlog(hint: Hint, net: &Net, rcu: Held<'_>) -> bool {
+    is_stale(hint, Class::Idle, net, rcu)
+}
+
+/// About how many entries may go, as far as is known: [`Queues::spare`] without what has become stale
+/// in the backlog.
+fn spare(net: &Net, queues: &Queues) -> u32 {
+    let guard = rcu::read_lock();
+    let is_stale = |hint| is_stale_in_backlog(hint, net, Held::by(&guard));
+    let stale = queues.sample_backlog(is_stale).dead();
+    queues.spare().saturating_sub(stale)
 }
 
 /// Whether what is known of victims should be kept in order. Before that there is time enough.
@@ -990,7 +1002,7 @@ fn runs_short(net: &Net, member: &Member, queues: &Queues, now: Jiffies32) -> bo
     let waited = member.filled.until(now).unsigned_abs();
     let newest = l4::shortest_soft(net).unwrap_or(u32::MAX);
     is_filling_up(net)
-        && queues.spare() < probation(table::max())
+        && spare(net, queues) < probation(table::max())
         && waited >= soft::next_look(member.until_idle.min(newest), HZ)
 }
 

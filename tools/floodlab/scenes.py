@@ -96,7 +96,7 @@ def scenes(table=TABLE):
         ended("closewait", "CLOSE_WAIT"),
         Scene("idle", "full of idle connections, soft timeout of 1 s",
               before=(f"established {table}",), wait=SECONDS_IDLE,
-              sysctls={"nf_conntrack_tcp_soft_timeout": 1},
+              sysctls={"nf_conntrack_tcp_soft_timeout_established": 1},
               attack=f"syn {n(20_000)} 0 0", goals=(AT_ONCE, REFUSED), cost="syn", short=True),
         under_flood("syn-10", "SYN flood, 10 tables, round trip 20,000",
                     flood("syn", 10, 20_000), short=True),

@@ -105,6 +105,12 @@ impl Sample {
             None => 0,
         }
     }
+
+    /// About how many are.
+    #[inline]
+    pub const fn dead(&self) -> u32 {
+        self.hints.saturating_sub(self.live())
+    }
 }
 
 /// What becomes of a packet whose connection finds no place (`nf_conntrack_full_policy`).
