@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034 # variables of who sources this
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of who sources this
 # SPDX-License-Identifier: GPL-2.0
 # To be sourced by what builds Rust programs for the host, with `clone` and `cache` set.
 
