@@ -32,7 +32,7 @@ class Scene:
     goals: tuple = ()
     #: Connections whose life is asked for afterwards, and how many a source has.
     alive: tuple = ()
-    #: Sysctls of net.netfilter; what an engine does not have is left out.
+    #: Sysctls of net.netfilter; what mainline does not have is left out there.
     sysctls: dict = field(default_factory=dict)
     #: Seconds between the preparation and the attack.
     wait: float = 0
@@ -46,13 +46,14 @@ class Scene:
     flood: bool = False
     #: The kind of packets, if its cost is measured as well.
     cost: str = ""
+    #: Seconds for which honest clients try to get in again afterwards.
+    patience: int = 10
 
 
 REFUSED = Goal("refused")
 LOST = Goal("lost")
 DEAD = Goal("dead")
 AT_ONCE = Goal("first")
-RECOVERED = Goal("recovered", 50, "at once")
 LEFT = Goal("left")
 OTHERS = Goal("others")
 FLOOD = (LOST, REFUSED, DEAD)
@@ -82,7 +83,9 @@ def scenes(table=TABLE):
 
     def ended(what, title, **kwargs):
         return Scene(what, f"full of {title}", before=(f"{what} {table}",),
-                     attack=f"syn {n(20_000)} 0 0", goals=(AT_ONCE, REFUSED), cost="syn", **kwargs)
+                     attack=f"syn {n(20_000)} 0 0", goals=(AT_ONCE, REFUSED), cost="syn",
+                     # Mainline's worker comes within a minute.
+                     patience=70, **kwargs)
 
     def under_flood(name, title, attack, before=settled, alive=(live, 16), goals=FLOOD, **kwargs):
         return Scene(name, title, before, attack, goals, alive, flood=True, **kwargs)
