@@ -189,10 +189,11 @@ pub(crate) fn make_room(
     let Some(queues) = net.private().queues().get(rcu) else {
         return false;
     };
+    let floor = queues.floor().for_newcomer(is_sure);
     if is_sure {
-        queues.hold_floor(Floor::All);
+        queues.hold_floor(floor);
     }
-    evict(net, queues, source, None, Floor::All, limit, rcu) == Payment::Made
+    evict(net, queues, source, None, floor, limit, rcu) == Payment::Made
 }
 
 /// An entry of a namespace with queues wants to be one of the proven. If these are too many, the

@@ -261,6 +261,17 @@ impl Floor {
         }
     }
 
+    /// Who pays for a new entry for which nothing unproven was found: those of [`Floor::Large`], unless
+    /// `is_sure`, that is, it is known that there is nothing, not only that none is known.
+    #[inline]
+    pub const fn for_newcomer(self, is_sure: bool) -> Self {
+        match self {
+            Floor::All => Floor::All,
+            _ if is_sure => Floor::All,
+            _ => Floor::Large,
+        }
+    }
+
     /// The fewest entries with which a source pays, if an equal share is `share`: a quarter more, so
     /// that sources that have about the same leave each other in peace.
     #[inline]
@@ -459,7 +470,12 @@ mod tests {
         }
         for floor in [Unheld, Large, All] {
             assert_eq!(Floor::from_word(floor.word()), floor);
+            assert_eq!(floor.for_newcomer(true), All);
         }
+        assert_eq!(
+            [Unheld, Large, All].map(|floor| floor.for_newcomer(false)),
+            [Large, Large, All]
+        );
     }
 
     #[test]
