@@ -222,7 +222,16 @@ fn open(
     } else {
         Origin::Outside
     };
-    let new = conn::alloc(net, zone, tuple, &reply, hash, origin, Gfp::ATOMIC)?;
+    let private = net.private_in(state.rcu());
+    let new = conn::alloc(
+        net,
+        private,
+        zone,
+        [tuple, &reply],
+        hash,
+        origin,
+        Gfp::ATOMIC,
+    )?;
     if origin == Origin::Us {
         fair::mark(&new, Marks::OWN);
     }
@@ -238,7 +247,7 @@ fn open(
     events::inherit(&new, template)?;
     // A template that is not confirmed asks what would be, without using the expectation up.
     let consume = template.is_none_or(Conn::is_confirmed);
-    let expected = match net.private().expectations() {
+    let expected = match private.expectations() {
         0 => None,
         _ => expect::inherit(&new, net, zone, tuple, consume),
     };

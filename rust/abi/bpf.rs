@@ -245,8 +245,16 @@ pub(crate) unsafe extern "C" fn rct_bpf_alloc(
     let make = |net: &Net, zone, request: &Request| {
         let (tuple, hash) = (&request.tuple, Hash(0));
         let reply = tuple.invert().ok_or(EPROTO)?;
-        let new = conn::alloc(net, zone, tuple, &reply, hash, Origin::Made, Gfp::ATOMIC)
-            .map_err(|_| ENOMEM)?;
+        let new = conn::alloc(
+            net,
+            net.private(),
+            zone,
+            [tuple, &reply],
+            hash,
+            Origin::Made,
+            Gfp::ATOMIC,
+        )
+        .map_err(|_| ENOMEM)?;
         new.set_timeout(LIFE.saturating_mul(time::HZ));
         NonNull::new(new.into_raw()).ok_or(ENOMEM)
     };

@@ -364,7 +364,15 @@ pub(crate) unsafe extern "C" fn nf_conntrack_alloc(
             read_tuple(repl),
         )
     };
-    let made = conn::alloc(net, zone, &orig, &repl, Hash(0), Origin::Made, Gfp(gfp));
+    let made = conn::alloc(
+        net,
+        net.private(),
+        zone,
+        [&orig, &repl],
+        Hash(0),
+        Origin::Made,
+        Gfp(gfp),
+    );
     match made {
         Ok(new) => new.into_raw(),
         Err(_) => no_memory(),

@@ -9,7 +9,9 @@ use crate::engine::conn;
 use crate::engine::reclaim;
 use crate::linux::conn::Conn;
 use crate::linux::hashtable::Hash;
+use crate::linux::lock::BhOff;
 use crate::linux::net::Net;
+use crate::linux::rcu::Held;
 use crate::linux::trace;
 use crate::linux::zone::Zone;
 use crate::pure::num::Dir;
@@ -29,6 +31,15 @@ pub(crate) fn count(net: &Net, tally: Tally) {
 #[inline]
 pub(crate) fn count_many(net: &Net, tally: Tally, n: usize) {
     net.private().tallies().add(tally.place(), n);
+}
+
+/// An entry has come into the table.
+#[inline]
+pub(crate) fn opened(net: &Net, rcu: Held<'_>, bh: BhOff<'_>) {
+    // The one counter that counts without pressure; nobody adds to it with bottom halves on.
+    net.private_in(rcu)
+        .tallies()
+        .add_alone(Tally::Opened.place(), bh);
 }
 
 /// Evicts an entry of this class: kills it, counts it and tells who listens. Whether it went, as

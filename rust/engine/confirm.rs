@@ -36,12 +36,11 @@ use crate::linux::time;
 use crate::linux::warn;
 use crate::pure::ctinfo::CtInfo;
 use crate::pure::num::Dir;
+use crate::pure::policy::chain;
 use crate::pure::policy::chain::Chain;
 use crate::pure::policy::chain::TooLong;
-use crate::pure::policy::chain::RANDOM_BELOW;
 use crate::pure::policy::clash;
 use crate::pure::policy::clash::Resolution;
-use crate::pure::policy::tally::Tally;
 use crate::pure::status::Bit;
 
 /// The packet is to be dropped.
@@ -65,9 +64,12 @@ pub(crate) fn confirm(skb: &Skb, rcu: Held<'_>) -> Result<(), Refused> {
     let locked = table::lock_pair(|| hashes, rcu, bh.off());
     let outcome = insert(&locked, skb, conn, info)?;
     drop(locked);
+    let is_new = matches!(outcome, Outcome::Inserted);
+    if is_new {
+        account::opened(conn.net(), rcu, bh.off());
+    }
     drop(bh);
-    if matches!(outcome, Outcome::Inserted) {
-        account::count(conn.net(), Tally::Opened);
+    if is_new {
         reclaim::confirmed(conn, hashes.0, rcu);
         announce(conn);
     }
@@ -99,7 +101,7 @@ fn insert(
         net.count(Counter::INSERT_FAILED);
         return Err(Refused);
     }
-    match find_taken(locked, conn, random::below(RANDOM_BELOW)) {
+    match find_taken(locked, conn, random::draw(chain::drawn)) {
         Err(TooLong) => {
             net.count(Counter::CHAIN_TOO_LONG);
             net.count(Counter::INSERT_FAILED);
@@ -252,7 +254,7 @@ pub(crate) fn insert_made(conn: &Conn) -> Result {
     let net: &Net = conn.net();
     let original = conn::hash_of(conn, Dir::Original);
     let locked = table::lock_both(conn, original, bh.off());
-    match find_taken(&locked, conn, random::below(RANDOM_BELOW)) {
+    match find_taken(&locked, conn, random::draw(chain::drawn)) {
         Ok(None) => {}
         Ok(Some(_)) => return Err(EEXIST),
         Err(TooLong) => {
@@ -263,11 +265,10 @@ pub(crate) fn insert_made(conn: &Conn) -> Result {
     crate::linux::slab::first_references(conn, 2);
     locked.link(conn);
     drop(locked);
-    reclaim::confirmed(conn, original, {
-        // SAFETY: With bottom halves off no grace period ends on this CPU.
-        unsafe { Held::assume() }
-    });
+    // SAFETY: With bottom halves off no grace period ends on this CPU.
+    let rcu = unsafe { Held::assume() };
+    reclaim::confirmed(conn, original, rcu);
     net.count(Counter::INSERT);
-    account::count(net, Tally::Opened);
+    account::opened(net, rcu, bh.off());
     Ok(())
 }

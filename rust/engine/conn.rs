@@ -42,6 +42,7 @@ use crate::linux::gfp::Gfp;
 use crate::linux::hashtable::Hash;
 use crate::linux::lock::BhGuard;
 use crate::linux::net::Net;
+use crate::linux::net::Private;
 use crate::linux::slab;
 use crate::linux::slab::Newborn;
 use crate::linux::warn;
@@ -91,20 +92,21 @@ impl Drop for Unconfirmed {
     }
 }
 
-/// A new entry, if its namespace has a place for it or can make one.
+/// A new entry with these tuples, the original one first, if its namespace has a place for it or can
+/// make one. `private` is the namespace's.
 ///
 /// Errors: `ENOMEM` without memory or place. CONTEXT: any; `gfp` says.
 #[inline]
 pub(crate) fn alloc(
     net: &Net,
+    private: &Private,
     zone: Zone,
-    original: &Tuple,
-    reply: &Tuple,
+    [original, reply]: [&Tuple; 2],
     hash: Hash,
     origin: Origin,
     gfp: Gfp,
 ) -> Result<Unconfirmed> {
-    let entries = net.private().entries();
+    let entries = private.entries();
     // Counted first: racing packets must not all see the last place free.
     let count = entries.fetch_add(1, Full).wrapping_add(1).unsigned_abs();
     let max = table::max();

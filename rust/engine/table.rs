@@ -277,8 +277,8 @@ pub(crate) fn reap_expired(met: Candidate<'_>) {
 /// or the other one waits for us.
 #[inline]
 pub(crate) fn lock_bucket(lock: CSpinLock, bh: BhOff<'_>) -> CSpinGuard {
-    let guard = lock.lock(bh);
-    if !all_locked() {
+    let (guard, are_all_locked) = lock.lock_beside(&ALL_LOCKED, bh);
+    if !are_all_locked {
         return guard;
     }
     drop(guard);
@@ -286,13 +286,6 @@ pub(crate) fn lock_bucket(lock: CSpinLock, bh: BhOff<'_>) -> CSpinGuard {
     let guard = lock.lock(bh);
     drop(all);
     guard
-}
-
-#[inline(always)]
-fn all_locked() -> bool {
-    let set = ALL_LOCKED.get();
-    kernel::sync::barrier::smp_mb(kernel::sync::barrier::Read);
-    set
 }
 
 /// Both buckets of a connection, locked: the right to link and unlink it.
@@ -361,8 +354,7 @@ impl LockedPair<'_> {
         // SAFETY: Both locks are held; the caller says that it is in no chain by being the one who
         // confirms or inserts it.
         unsafe {
-            self.table.link(conn, Dir::Original, self.original);
-            self.table.link(conn, Dir::Reply, self.reply);
+            self.table.link_both(conn, self.original, self.reply);
         }
     }
 

@@ -6,14 +6,8 @@
 #include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
-#include <linux/siphash.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
-
-u64 rct_siphash(const void *data, size_t len, const siphash_key_t *key)
-{
-	return siphash(data, len, key);
-}
 
 void rct_prefetchw(size_t address, size_t bytes)
 {
@@ -21,11 +15,6 @@ void rct_prefetchw(size_t address, size_t bytes)
 
 	for (at = 0; at < bytes; at += L1_CACHE_BYTES)
 		prefetchw((void *)(address + at));
-}
-
-u32 rct_get_random_u32_below(u32 ceil)
-{
-	return get_random_u32_below(ceil);
 }
 
 unsigned long rct_totalram_pages(void)
@@ -66,11 +55,6 @@ struct kmem_cache *rct_kmem_cache_create_linked(const char *name, unsigned int s
 	};
 
 	return kmem_cache_create(name, size, &args, flags);
-}
-
-void *rct_kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
-{
-	return kmem_cache_alloc(cache, gfp);
 }
 
 void *rct_kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)

@@ -19,14 +19,16 @@ void rct_bucket_lock_init(spinlock_t *lock)
 	spin_lock_init(lock);
 }
 
-void rct_conn_lock_init(spinlock_t *lock)
-{
-	spin_lock_init(lock);
-}
-
 void rct_spin_lock(spinlock_t *lock)
 {
 	spin_lock(lock);
+}
+
+/* spin_lock() of a bucket, and what the flag beside the locks says after that. */
+bool rct_bucket_lock(spinlock_t *lock, const bool *flag)
+{
+	spin_lock(lock);
+	return smp_load_acquire(flag);
 }
 
 void rct_spin_lock_nested(spinlock_t *lock)

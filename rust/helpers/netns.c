@@ -12,7 +12,6 @@
 #include <net/netfilter/nf_conntrack.h>
 
 #include <net/netns/generic.h>
-#include <net/netns/hash.h>
 
 /* A reference to the namespace that has this number in `net`, or NULL. */
 struct net *rct_net_by_id(const struct net *net, u32 id)
@@ -28,11 +27,6 @@ void rct_put_net(struct net *net)
 void *rct_net_generic(const struct net *net, unsigned int id)
 {
 	return net_generic(net, id);
-}
-
-u32 rct_net_hash_mix(const struct net *net)
-{
-	return net_hash_mix(net);
 }
 
 /* Adds to one counter of struct ip_conntrack_stat on this CPU. */
@@ -72,6 +66,12 @@ void rct_tallies_free(unsigned long __percpu *tallies)
 void rct_tallies_add(unsigned long __percpu *tallies, size_t index, unsigned long n)
 {
 	this_cpu_add(tallies[index], n);
+}
+
+/* Bottom halves are off, and on this CPU nobody else adds to the counter meanwhile. */
+void rct_tallies_add_alone(unsigned long __percpu *tallies, size_t index)
+{
+	__this_cpu_inc(tallies[index]);
 }
 
 unsigned long rct_tallies_sum(const unsigned long __percpu *tallies, size_t index)

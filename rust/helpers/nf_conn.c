@@ -3,6 +3,8 @@
 #include <linux/bitops.h>
 #include <linux/rculist_nulls.h>
 #include <linux/refcount.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_zones.h>
@@ -31,8 +33,27 @@ unsigned int rct_nf_conn_use(const struct nf_conn *ct)
 	return refcount_read(&ct->ct_general.use);
 }
 
-void rct_nf_conn_set_use(struct nf_conn *ct, int n)
+void rct_conn_lock_init(spinlock_t *lock)
 {
+	spin_lock_init(lock);
+}
+
+/* Memory of an entry, to which nobody has a reference yet. */
+struct nf_conn *rct_nf_conn_alloc(struct kmem_cache *cache, gfp_t gfp)
+{
+	struct nf_conn *ct = kmem_cache_alloc(cache, gfp);
+
+	if (!ct)
+		return NULL;
+	rct_conn_lock_init(&ct->lock);
+	refcount_set(&ct->ct_general.use, 0);
+	return ct;
+}
+
+/* The first references: whoever gets another one sees all that was written before. */
+void rct_nf_conn_publish(struct nf_conn *ct, int n)
+{
+	smp_wmb();
 	refcount_set(&ct->ct_general.use, n);
 }
 
@@ -61,6 +82,14 @@ void rct_clear_bit(unsigned int nr, unsigned long *addr)
 void rct_hlist_nulls_add_head_rcu(struct hlist_nulls_node *n, struct hlist_nulls_head *h)
 {
 	hlist_nulls_add_head_rcu(n, h);
+}
+
+/* An entry's two nodes, each at the front of its chain. */
+void rct_hlist_nulls_add_pair_rcu(struct hlist_nulls_node *n, struct hlist_nulls_head *h,
+				  struct hlist_nulls_node *m, struct hlist_nulls_head *i)
+{
+	hlist_nulls_add_head_rcu(n, h);
+	hlist_nulls_add_head_rcu(m, i);
 }
 
 void rct_hlist_nulls_add_fake(struct hlist_nulls_node *n)

@@ -240,6 +240,22 @@ impl Table {
         }
     }
 
+    /// Links both of an entry's nodes, each at the front of its chain.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Table::link`], for both.
+    #[inline]
+    pub(crate) unsafe fn link_both(&self, conn: &Conn, original: Bucket, reply: Bucket) {
+        let (original, reply) = (self.head(original), self.head(reply));
+        // SAFETY: By this function's contract.
+        unsafe {
+            let node = |dir| &raw mut (*conn.node(dir)).hnnode;
+            let [first, second] = [node(Dir::Original), node(Dir::Reply)];
+            bindings::rct_hlist_nulls_add_pair_rcu(first, original, second, reply);
+        }
+    }
+
     /// Moves all entries of `old` into `self`; `bucket_of` says where.
     ///
     /// # Safety

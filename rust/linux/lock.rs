@@ -11,6 +11,7 @@ use kernel::types::NotThreadSafe;
 use kernel::types::Opaque;
 
 use crate::bindings;
+use crate::linux::once::Word;
 
 /// Bottom halves are off on this CPU while it lives.
 pub(crate) struct BhGuard(NotThreadSafe);
@@ -94,6 +95,15 @@ impl CSpinLock {
         // SAFETY: As in `lock_bh`.
         unsafe { bindings::rct_spin_lock(self.0) };
         self.guard(false)
+    }
+
+    /// `spin_lock()`, and whether the `flag` was set after that. ORDERING: whoever sets the flag and
+    /// then passes through the lock is either seen, or waits for the guard.
+    #[inline]
+    pub(crate) fn lock_beside(self, flag: &Word<bool>, _bh: BhOff<'_>) -> (CSpinGuard, bool) {
+        // SAFETY: As in `lock_bh`; the flag lives through the call.
+        let is_set = unsafe { bindings::rct_bucket_lock(self.0, flag.as_ptr().cast()) };
+        (self.guard(false), is_set)
     }
 
     /// `spin_lock_nested(SINGLE_DEPTH_NESTING)`: the second of an ordered pair of one class.

@@ -4,9 +4,14 @@
 
 use crate::bindings;
 
-/// A uniformly distributed number below `ceil`, which is not zero.
+/// What `of` makes of a random byte, or of the next one as long as it makes nothing.
 #[inline]
-pub(crate) fn below(ceil: u32) -> u32 {
-    // SAFETY: No requirements.
-    unsafe { bindings::rct_get_random_u32_below(ceil) }
+pub(crate) fn draw<T>(of: impl Fn(u8) -> Option<T>) -> T {
+    loop {
+        // SAFETY: No requirements.
+        let byte = unsafe { bindings::get_random_u8() };
+        if let Some(drawn) = of(byte) {
+            return drawn;
+        }
+    }
 }

@@ -65,7 +65,10 @@ impl Key {
     pub(crate) fn hash<T: Bytes>(self, value: &T, len: usize) -> u64 {
         let len = len.min(core::mem::size_of::<T>());
         let key = bindings::siphash_key_t { key: self.0 };
-        // SAFETY: `value` has `len` initialised bytes (`Bytes`); the key outlives the call.
-        unsafe { bindings::rct_siphash(core::ptr::from_ref(value).cast::<c_void>(), len, &key) }
+        // SAFETY: `value` has `len` initialised bytes (`Bytes`), and any alignment will do; the key
+        // outlives the call.
+        unsafe {
+            bindings::__siphash_unaligned(core::ptr::from_ref(value).cast::<c_void>(), len, &key)
+        }
     }
 }

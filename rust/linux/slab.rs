@@ -89,9 +89,8 @@ impl Newborn {
         // its former life: those fields that they read are written whole, and those that they
         // follow are left alone.
         unsafe {
-            let ct = bindings::rct_kmem_cache_alloc(CACHE, gfp.0).cast::<bindings::nf_conn>();
+            let ct = bindings::rct_nf_conn_alloc(CACHE, gfp.0);
             let conn = NonNull::new(ct)?;
-            bindings::rct_conn_lock_init(&raw mut (*ct).lock);
             let hashes = (&raw mut (*ct).tuplehash).cast::<bindings::nf_conntrack_tuple_hash>();
             let nodes = [hashes, hashes.add(1)];
             (&raw mut (*nodes[0]).tuple)
@@ -106,7 +105,6 @@ impl Newborn {
             let from = offset_of!(bindings::nf_conn, __nfct_init_offset);
             ct.cast::<u8>().add(from).write_bytes(0, SIZE - from);
             (&raw mut (*ct).zone).cast::<Zone>().write(zone.of_entry());
-            bindings::rct_nf_conn_set_use(ct, 0);
             Some(Newborn(conn.cast()))
         }
     }
@@ -132,8 +130,7 @@ impl Newborn {
     pub(crate) fn publish(self) -> ARef<Conn> {
         // SAFETY: The count is zero, and the one reference is handed out.
         unsafe {
-            bindings::rct_smp_wmb();
-            bindings::rct_nf_conn_set_use(self.0.as_ptr().cast(), 1);
+            bindings::rct_nf_conn_publish(self.0.as_ptr().cast(), 1);
             ARef::from_raw(self.0)
         }
     }
@@ -198,7 +195,7 @@ pub(crate) fn new_template(net: &Net, zone: Zone, gfp: Gfp) -> Option<NonNull<Co
         (*ct).status = crate::pure::status::Status::TEMPLATE.0;
         (*ct).ct_net.net = net.as_ptr();
         (&raw mut (*ct).zone).cast::<Zone>().write(zone);
-        bindings::rct_nf_conn_set_use(ct, 1);
+        bindings::rct_nf_conn_publish(ct, 1);
         Some(conn.cast())
     }
 }
@@ -246,7 +243,6 @@ pub(crate) fn forget_translation(conn: &Conn) {
 pub(crate) fn first_references(conn: &Conn, n: i32) {
     // SAFETY: The count is zero until now, by the contract of `nf_conntrack_hash_check_insert()`.
     unsafe {
-        bindings::rct_smp_wmb();
-        bindings::rct_nf_conn_set_use(conn.as_ptr(), n);
+        bindings::rct_nf_conn_publish(conn.as_ptr(), n);
     }
 }

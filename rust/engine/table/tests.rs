@@ -47,11 +47,12 @@ fn insert(port: u16, ticks: u32) -> Result<ARef<Conn>> {
 fn make(zone: Zone, port: u16, hash: Hash) -> Result<Unconfirmed> {
     let original = tuple(port);
     let reply = original.invert().ok_or(EINVAL)?;
+    let net = Net::init();
     conn::alloc(
-        Net::init(),
+        net,
+        net.private(),
         zone,
-        &original,
-        &reply,
+        [&original, &reply],
         hash,
         Origin::Made,
         Gfp::KERNEL,

@@ -10,6 +10,18 @@
 /// The number below which [`Chain::new`] wants its random number.
 pub const RANDOM_BELOW: u32 = 30;
 
+/// The number below [`RANDOM_BELOW`] that a random byte stands for, each as often as any other; a few
+/// bytes stand for none.
+#[inline]
+pub const fn drawn(byte: u8) -> Option<u32> {
+    let product = byte as u32 * RANDOM_BELOW;
+    if product % 256 < 256 % RANDOM_BELOW {
+        None
+    } else {
+        Some(product / 256)
+    }
+}
+
 /// The entries that every bucket may hold.
 const MINIMUM: u32 = 50;
 
@@ -66,6 +78,15 @@ mod tests {
             entries += 1;
         }
         entries
+    }
+
+    #[test]
+    fn draws_each_number_as_often() {
+        let mut times = [0; RANDOM_BELOW as usize];
+        for number in (0..=u8::MAX).filter_map(drawn) {
+            times[number as usize] += 1;
+        }
+        assert_eq!(times, [8; RANDOM_BELOW as usize]);
     }
 
     #[test]
