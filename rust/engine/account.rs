@@ -36,10 +36,8 @@ pub(crate) fn count_many(net: &Net, tally: Tally, n: usize) {
 /// An entry has come into the table.
 #[inline]
 pub(crate) fn opened(net: &Net, rcu: Held<'_>, bh: BhOff<'_>) {
-    // The one counter that counts without pressure; nobody adds to it with bottom halves on.
-    net.private_in(rcu)
-        .tallies()
-        .add_alone(Tally::Opened.place(), bh);
+    let tallies = net.private_in(rcu).tallies();
+    tallies.count(Tally::Opened.place(), bh);
 }
 
 /// Evicts an entry of this class: kills it, counts it and tells who listens. Whether it went, as

@@ -58,7 +58,7 @@ impl Tallies {
         }
     }
 
-    /// Adds to a counter. CONTEXT: any.
+    /// Adds to a counter. CONTEXT: not in an interrupt, nor with interrupts off.
     #[inline]
     pub(crate) fn add(&self, place: Place, n: usize) {
         let rows = self.rows();
@@ -68,14 +68,13 @@ impl Tallies {
         }
     }
 
-    /// Adds one to a counter to which nobody adds with bottom halves on, nor with interrupts off: on
-    /// machines that cannot add to a CPU's word with one instruction this is cheaper by far.
+    /// Adds one to a counter.
     #[inline]
-    pub(crate) fn add_alone(&self, place: Place, _bh: BhOff<'_>) {
+    pub(crate) fn count(&self, place: Place, _bh: BhOff<'_>) {
         let rows = self.rows();
         if !rows.is_null() {
             // SAFETY: As in `add`.
-            unsafe { bindings::rct_tallies_add_alone(rows, place.index()) };
+            unsafe { bindings::rct_tallies_inc_bh_off(rows, place.index()) };
         }
     }
 
