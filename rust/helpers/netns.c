@@ -36,7 +36,9 @@ void rct_stat_add(const struct net *net, size_t offset, unsigned int n)
 	unsigned int __percpu *counter =
 		(unsigned int __percpu *)((char __percpu *)net->ct.stat + offset);
 
-	this_cpu_add(*counter, n);
+	local_bh_disable();
+	__this_cpu_add(*counter, n);
+	local_bh_enable();
 }
 
 struct ip_conntrack_stat __percpu *rct_stat_alloc(void)
