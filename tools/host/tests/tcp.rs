@@ -700,6 +700,7 @@ fn exchange(
                 };
 
                 let dir = sides[from].dir;
+                let end = tracker.tracking.seen[dir.index()].end;
                 let step = tracker.see(dir, &segment);
                 let passes = matches!(step.verdict, Verdict::Refresh(_) | Verdict::Pass);
                 prop_assert!(
@@ -711,6 +712,11 @@ fn exchange(
                     tracker,
                     sides
                 );
+                // A segment beyond the window sets the end of what was sent, even back if it comes late
+                // (mainline's does, too): an acknowledgement of the rest may be refused after that.
+                if tracker.tracking.seen[dir.index()].end.before(end) {
+                    return Ok(());
+                }
                 // What is more than a window late, the tracker lets pass and does not follow; if the
                 // receiver takes it, what it then acknowledges looks as if it was never sent. So
                 // this network does not deliver it.
