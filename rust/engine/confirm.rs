@@ -265,8 +265,7 @@ pub(crate) fn insert_made(conn: &Conn) -> Result {
     crate::linux::slab::first_references(conn, 2);
     locked.link(conn);
     drop(locked);
-    // SAFETY: With bottom halves off no grace period ends on this CPU.
-    let rcu = unsafe { Held::assume() };
+    let rcu = Held::under(bh.off());
     reclaim::confirmed(conn, original, rcu);
     net.count(Counter::INSERT);
     account::opened(net, rcu, bh.off());

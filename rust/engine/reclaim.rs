@@ -1002,7 +1002,7 @@ fn runs_short(net: &Net, member: &Member, queues: &Queues, now: Jiffies32) -> bo
     let waited = member.filled.until(now).unsigned_abs();
     let newest = l4::shortest_soft(net).unwrap_or(u32::MAX);
     is_filling_up(net)
-        && spare(net, queues) < probation(table::max())
+        && queues.spare() < probation(table::max())
         && waited >= soft::next_look(member.until_idle.min(newest), HZ)
 }
 

@@ -330,10 +330,8 @@ pub(crate) fn lock_pair<'a>(
 ///
 /// CONTEXT: the bottom halves being off keeps the table, like a read-side section.
 pub(crate) fn lock_both<'a>(conn: &Conn, original: Hash, bh: BhOff<'a>) -> LockedPair<'a> {
-    // SAFETY: With bottom halves off no grace period ends on this CPU.
-    let rcu = unsafe { Held::assume() };
     let hashes = (original, conn::hash_of(conn, Dir::Reply));
-    lock_pair(|| hashes, rcu, bh)
+    lock_pair(|| hashes, Held::under(bh), bh)
 }
 
 impl LockedPair<'_> {

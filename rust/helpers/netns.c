@@ -30,7 +30,11 @@ void *rct_net_generic(const struct net *net, unsigned int id)
 	return net_generic(net, id);
 }
 
-/* Adds to one counter of struct ip_conntrack_stat on this CPU. */
+/*
+ * Adds to one counter of struct ip_conntrack_stat on this CPU. Nobody counts
+ * in an interrupt, so bottom halves off are enough, which is a fraction of
+ * what this_cpu_add() takes where that turns interrupts off.
+ */
 void rct_stat_add(const struct net *net, size_t offset, unsigned int n)
 {
 	unsigned int __percpu *counter =
@@ -66,10 +70,7 @@ void rct_tallies_free(unsigned long __percpu *tallies)
 	free_percpu(tallies);
 }
 
-/*
- * Nobody counts in an interrupt, so bottom halves off are enough, which is a
- * fraction of what this_cpu_add() takes where that turns interrupts off.
- */
+/* Bottom halves as in rct_stat_add(). */
 void rct_tallies_add(unsigned long __percpu *tallies, size_t index, unsigned long n)
 {
 	local_bh_disable();

@@ -11,6 +11,7 @@ use core::ptr::NonNull;
 use kernel::sync::rcu::Guard;
 
 use crate::bindings;
+use crate::linux::lock::BhOff;
 use crate::linux::once::read_once;
 
 /// Proof that this CPU is inside an RCU read-side section for `'rcu`.
@@ -25,6 +26,13 @@ impl<'rcu> Held<'rcu> {
     /// An RCU read-side section is open, and stays open for `'rcu`.
     #[inline(always)]
     pub(crate) unsafe fn assume() -> Self {
+        Held(PhantomData)
+    }
+
+    /// The proof that bottom halves are off: no grace period ends meanwhile, so that this is a read-side
+    /// section, too.
+    #[inline(always)]
+    pub(crate) fn under(_bh: BhOff<'rcu>) -> Self {
         Held(PhantomData)
     }
 
