@@ -1,25 +1,35 @@
 # shellcheck shell=bash disable=SC2154 # variables of setup
 # SPDX-License-Identifier: GPL-2.0
-# The stock kernel: its files as Debian ships them (vmlinuz, usr/lib/modules),
-# and a build tree that matches it. The header packages lack Rust's metadata,
-# so the tree is made from the source; no kernel is built.
+# The stock kernel: its files as Debian ships them, and a build tree that matches
+# it. The header packages lack Rust's metadata, so the tree is made from the source;
+# no kernel is built.
 
-step_stock() {
-	local out=$1 tree=$1/build src release
-	src=$(readlink -f "$cache/source")
-	rm -rf "$out/debs" "$out/x"
+# What the packages hold: vmlinuz, config, Module.symvers, usr/lib/modules.
+step_image() {
+	local out=$1 deb
+	rm -rf "${out:?}/"*
 	fetch "$out/debs" "linux-binary-$kver=$kversion" "linux-modules-$kver=$kversion" \
 		"linux-headers-$kver=$kversion" "linux-base-$kver=$kversion"
 	for deb in "$out/debs/"*.deb; do
 		dpkg-deb -x "$deb" "$out/x"
 	done
-	mkdir -p "$tree" "$out/usr/lib/modules"
-	rm -rf "$out/usr/lib/modules/$kver"
+	mkdir -p "$out/usr/lib/modules"
 	mv "$out/x/usr/lib/modules/$kver" "$out/usr/lib/modules/"
-	mv "$out/usr/lib/modules/$kver/"{vmlinuz,config} "$out/"
+	mv "$out/usr/lib/modules/$kver/"{vmlinuz,config} "$out/x/usr/src/linux-headers-$kver/Module.symvers" "$out/"
 	rm -f "$out/usr/lib/modules/$kver/"{build,source}
+	rm -rf "$out/debs" "$out/x"
+}
+
+# The image with modules.dep, the build tree and an initrd.
+step_stock() {
+	local out=$1 tree=$1/build src image release
+	src=$(readlink -f "$cache/source")
+	image=$(readlink -f "$cache/image")
+	rm -rf "${out:?}/usr"
+	cp -a "$image/usr" "$image/vmlinuz" "$image/config" "$out/"
 	"$tb/exec" depmod -b "$out/usr" "$kver"
 
+	mkdir -p "$tree"
 	cp "$out/config" "$tree/.config"
 	"$src/scripts/config" --file "$tree/.config" --disable MODULE_SIG_ALL \
 		--disable LOCALVERSION_AUTO --set-str LOCALVERSION "+${kver#*+}"
@@ -27,10 +37,9 @@ step_stock() {
 	grep -qx CONFIG_RUST=y "$tree/.config" || die "Rust went off in the stock config: compare rustc in the root with $out/config"
 	release=$(cat "$tree/include/config/kernel.release")
 	[ "$release" = "$kver" ] || die "the tree is $release, not $kver"
-	cp "$out/x/usr/src/linux-headers-$kver/Module.symvers" "$tree/"
+	cp "$image/Module.symvers" "$tree/"
 	stock_initrd "$out"
 	echo "$kver" >"$out/release"
-	rm -rf "$out/debs" "$out/x"
 }
 
 # stock_initrd FOLDER: the modules that reach the root over 9p, and a shell.

@@ -51,7 +51,7 @@ uml_linker_script() {
 uml_config() {
 	local names
 	names=$(grep -v '^#' "$tb/config/from-stock" | paste -sd'|')
-	grep -E "^CONFIG_($names)=[ymn0-9\"]" "$(readlink -f "$cache/stock")/config"
+	grep -E "^CONFIG_($names)=[ymn0-9\"]" "$(readlink -f "$cache/image")/config"
 	grep -v '^#' "$tb/config/uml"
 	grep -v '^#' "$tb/config/$1"
 }
