@@ -106,6 +106,7 @@ for family in 4 6; do
 	left udp src=$l dst=$h sport=1 dport=7777
 	is "IPv$family INVALID and UNTRACKED" "1 1 1" "$(hits inv sinv untracked)"
 	un=$([ $family = 4 ] && echo 'type=3 code=1' || echo 'type=1 code=3')
+	left udp src=$l dst=$h sport=1000 dport=2000
 	in_ns "$R" $ipt -Z
 	# shellcheck disable=SC2086
 	right icmp src=$h dst=$l $un inner=udp/src=$l/dst=$h/sport=1000/dport=2000

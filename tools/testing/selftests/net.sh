@@ -23,6 +23,15 @@ setctl() { # NS KEY=VALUE...
 	in_ns "$ns" sysctl -qw "$@"
 }
 
+# patient NS: no entry there ends by itself before ten minutes, so that what is
+# there does not depend on how long the test takes.
+patient() {
+	local timeout
+	for timeout in $(in_ns "$1" sysctl -aN -r '^net\.netfilter\.nf_conntrack_.*timeout'); do
+		[ "$(in_ns "$1" sysctl -n "$timeout")" -ge 600 ] || setctl "$1" "$timeout=600"
+	done
+}
+
 # Both ends of a link have fixed addresses, so that packets can be put on the wire
 # without ARP; no duplicate address detection, so that they work at once.
 mac() { printf '02:00:00:00:%02x:%02x' "$1" "$2"; }

@@ -10,10 +10,7 @@ need nft conntrack python3
 
 router
 agent_start
-# What is there does not depend on how long it takes.
-for timeout in $(ip netns exec "$R" sysctl -aN -r '^net\.netfilter\.nf_conntrack_.*timeout'); do
-	setctl "$R" "$timeout=600"
-done
+patient "$R"
 
 # Each state has a set of the packets' numbers.
 rules() {

@@ -8,6 +8,7 @@
 need nft conntrack python3
 
 router
+patient "$R"
 agent_start
 in_ns "$R" nft -f - <<'END'
 table inet t {
