@@ -101,7 +101,7 @@ fn insert(
         net.count(Counter::INSERT_FAILED);
         return Err(Refused);
     }
-    match find_taken(locked, conn, random::draw(chain::drawn)) {
+    match find_taken(locked, conn) {
         Err(TooLong) => {
             net.count(Counter::CHAIN_TOO_LONG);
             net.count(Counter::INSERT_FAILED);
@@ -148,9 +148,8 @@ fn announce(conn: &Conn) {
 fn find_taken<'a>(
     locked: &'a LockedPair<'_>,
     conn: &Conn,
-    random: u32,
 ) -> Result<Option<&'a Conn>, TooLong> {
-    let mut length = Chain::new(random);
+    let mut length = Chain::new(|| random::draw(chain::drawn));
     for dir in Dir::BOTH {
         let tuple = conn.tuple(dir);
         let key = Key::new(&tuple, conn.zone(), conn.net());
@@ -161,7 +160,7 @@ fn find_taken<'a>(
             }
             length.pass()?;
         }
-        length = length.restart();
+        length.restart();
     }
     Ok(None)
 }
@@ -254,7 +253,7 @@ pub(crate) fn insert_made(conn: &Conn) -> Result {
     let net: &Net = conn.net();
     let original = conn::hash_of(conn, Dir::Original);
     let locked = table::lock_both(conn, original, bh.off());
-    match find_taken(&locked, conn, random::draw(chain::drawn)) {
+    match find_taken(&locked, conn) {
         Ok(None) => {}
         Ok(Some(_)) => return Err(EEXIST),
         Err(TooLong) => {

@@ -3,11 +3,11 @@
 //! How long a hash bucket may become before insertion is refused.
 //!
 //! The limit is drawn anew for every insertion, so that nobody can measure a bucket's length by
-//! watching which connections fail.
+//! watching which connections fail. It is drawn only where a bucket is so long that it matters.
 //!
 //! C counterpart: `max_chainlen` in `__nf_conntrack_confirm`.
 
-/// The number below which [`Chain::new`] wants its random number.
+/// The number below which [`Chain`] wants its random number.
 pub const RANDOM_BELOW: u32 = 30;
 
 /// The number below [`RANDOM_BELOW`] that a random byte stands for, each as often as any other; a few
@@ -29,19 +29,21 @@ const MINIMUM: u32 = 50;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
-/// Counts the entries passed in a bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chain {
-    limit: u32,
+/// Counts the entries passed in a bucket. `draw` gives a random number under [`RANDOM_BELOW`].
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<D> {
+    draw: D,
+    limit: Option<u32>,
     passed: u32,
 }
 
-impl Chain {
-    /// A count that starts at zero, with a limit from `random`, a number under [`RANDOM_BELOW`].
+impl<D: Fn() -> u32> Chain<D> {
+    /// A count that starts at zero.
     #[inline]
-    pub const fn new(random: u32) -> Self {
+    pub const fn new(draw: D) -> Self {
         Chain {
-            limit: MINIMUM.saturating_add(random),
+            draw,
+            limit: None,
             passed: 0,
         }
     }
@@ -49,17 +51,24 @@ impl Chain {
     /// Counts one entry that is not the one looked for.
     #[inline]
     pub fn pass(&mut self) -> Result<(), TooLong> {
-        if self.passed > self.limit {
+        if self.passed > MINIMUM && self.passed > self.limit() {
             return Err(TooLong);
         }
         self.passed += 1;
         Ok(())
     }
 
-    /// The same limit for another bucket.
+    /// Goes on to another bucket, with the same limit.
     #[inline]
-    pub const fn restart(self) -> Self {
-        Chain { passed: 0, ..self }
+    pub const fn restart(&mut self) {
+        self.passed = 0;
+    }
+
+    #[cold]
+    fn limit(&mut self) -> u32 {
+        *self
+            .limit
+            .get_or_insert_with(|| MINIMUM.saturating_add((self.draw)()))
     }
 }
 
@@ -72,7 +81,7 @@ mod tests {
     use super::*;
 
     /// The entries that can be passed with this random number.
-    fn room(mut chain: Chain) -> u32 {
+    fn room(chain: &mut Chain<impl Fn() -> u32>) -> u32 {
         let mut entries = 0;
         while chain.pass().is_ok() {
             entries += 1;
@@ -92,16 +101,37 @@ mod tests {
     #[test]
     fn between_51_and_80_entries() {
         for random in 0..RANDOM_BELOW {
-            let mut chain = Chain::new(random);
-            assert_eq!(room(chain), 51 + random);
-            assert_eq!(chain.pass(), Ok(()));
-            assert_eq!(room(chain), 50 + random);
-            assert_eq!(room(chain.restart()), 51 + random);
+            let mut chain = Chain::new(|| random);
+            assert_eq!(room(&mut chain), 51 + random);
+            assert_eq!(chain.pass(), Err(TooLong));
+            chain.restart();
+            assert_eq!(room(&mut chain), 51 + random);
         }
     }
 
     #[test]
+    fn one_limit_for_both_buckets_drawn_late() {
+        let drawn = core::cell::Cell::new(0);
+        let mut chain = Chain::new(|| {
+            drawn.set(drawn.get() + 1);
+            drawn.get()
+        });
+        for _ in 0..=MINIMUM {
+            assert_eq!(chain.pass(), Ok(()));
+        }
+        assert_eq!(drawn.get(), 0);
+        chain.restart();
+        assert_eq!(room(&mut chain), 52);
+        chain.restart();
+        assert_eq!(room(&mut chain), 52);
+        assert_eq!(drawn.get(), 1);
+    }
+
+    #[test]
     fn an_absurd_random_number_does_no_harm() {
-        assert_eq!(Chain::new(u32::MAX).pass(), Ok(()));
+        let mut chain = Chain::new(|| u32::MAX);
+        for _ in 0..1000 {
+            assert_eq!(chain.pass(), Ok(()));
+        }
     }
 }
