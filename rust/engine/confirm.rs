@@ -145,10 +145,7 @@ fn announce(conn: &Conn) {
 ///
 /// Translation may pick a reply tuple that another new connection gets as well: neither was in the
 /// table.
-fn find_taken<'a>(
-    locked: &'a LockedPair<'_>,
-    conn: &Conn,
-) -> Result<Option<&'a Conn>, TooLong> {
+fn find_taken<'a>(locked: &'a LockedPair<'_>, conn: &Conn) -> Result<Option<&'a Conn>, TooLong> {
     let mut length = Chain::new(|| random::draw(chain::drawn));
     for dir in Dir::BOTH {
         let tuple = conn.tuple(dir);

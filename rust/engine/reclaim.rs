@@ -117,6 +117,8 @@ struct Member {
     census: Option<Census>,
     /// The backlog had no place for all that there was.
     overflowed: bool,
+    /// What is dead is being taken from it.
+    tidying: Option<Tidying>,
     /// When what is dead was taken last.
     tidied: Jiffies32,
     /// Ticks from then until it is looked for again.
@@ -173,6 +175,7 @@ pub(crate) fn enter(net: &Net) -> Result {
         until_idle: 0,
         filling: None,
         census: None,
+        tidying: None,
         overflowed: false,
         tidied: now,
         until_tidied: 0,
@@ -766,7 +769,7 @@ impl Fill {
         !self.scales && !self.tidy.is_due()
     }
 
-    /// Why an entry goes, and as what. CONTEXT: a reference held, or its bucket locked.
+    /// Why an entry goes, and as what. CONTEXT: a reference held.
     fn reason(&self, conn: &Conn) -> Option<(Class, Reason)> {
         let status = conn.status();
         if status.any(Status::OFFLOAD | Status::DYING) {
@@ -791,10 +794,19 @@ impl Fill {
     }
 }
 
-/// Takes what is dead, or over by scaled timeouts, where there are so many entries.
+/// What is dead, or over by scaled timeouts, is being taken from a namespace.
+struct Tidying {
+    fill: Fill,
+    seen: u32,
+    taken: u32,
+}
+
+/// Takes what is dead, or over by scaled timeouts, where there are so many entries: in one walk.
 fn tidy_up(members: &mut Locked<Member>) {
+    let mut any = false;
     for (net, member) in members.iter_mut() {
-        let mut fill = Fill::of(net);
+        member.tidying = None;
+        let fill = Fill::of(net);
         if fill.asks_for_nothing() {
             member.until_tidied = 0;
             continue;
@@ -804,29 +816,53 @@ fn tidy_up(members: &mut Locked<Member>) {
             continue;
         }
         account::count(net, Tally::Reapings);
-        let (mut seen, mut taken) = (0u32, 0u32);
-        let pick = |conn: &Conn| {
-            seen = seen.wrapping_add(1);
-            fill.reason(conn)?;
-            // As the table empties, less goes.
-            fill = Fill::of(net);
-            fill.reason(conn)
-        };
-        table::iterate_with(Some(net), pick, |conn, (class, reason)| {
-            taken = taken.wrapping_add(1);
-            // What is over did not go before its time.
-            if class == Class::Expired {
-                conn::reap(conn);
-            } else {
-                account::evict(conn, class, reason);
-            }
+        member.tidying = Some(Tidying {
+            fill,
+            seen: 0,
+            taken: 0,
         });
+        any = true;
+    }
+    if !any {
+        return;
+    }
+    walk(members, take_dead);
+    for (net, member) in members.iter_mut() {
+        let Some(Tidying { seen, taken, .. }) = member.tidying.take() else {
+            continue;
+        };
         member.tidied = time::now();
         member.until_tidied = if Fill::of(net).scales {
             HZ.div_ceil(2)
         } else {
             tidy::next_walk(member.until_tidied, seen, taken, HZ)
         };
+    }
+}
+
+fn take_dead(met: Candidate<'_>, members: &mut Locked<Member>) {
+    let Some(conn) = table::hold(met, None, evict::is_settled) else {
+        return;
+    };
+    let net = conn.net();
+    let Some(tidying) = members.of(net).and_then(|member| member.tidying.as_mut()) else {
+        return;
+    };
+    tidying.seen = tidying.seen.wrapping_add(1);
+    if tidying.fill.reason(&conn).is_none() {
+        return;
+    }
+    // As the table empties, less goes.
+    tidying.fill = Fill::of(net);
+    let Some((class, reason)) = tidying.fill.reason(&conn) else {
+        return;
+    };
+    tidying.taken = tidying.taken.wrapping_add(1);
+    // What is over did not go before its time.
+    if class == Class::Expired {
+        conn::reap(&conn);
+    } else {
+        account::evict(&conn, class, reason);
     }
 }
 

@@ -474,45 +474,29 @@ pub(crate) fn hold(
 
 /// Kills the connections that `pick` chooses (`nf_ct_iterate_cleanup`). CONTEXT: sleepable.
 ///
-/// `pick` is called once for every connection of the namespace, or of all, with its bucket's lock
-/// held and bottom halves off.
+/// `pick` is called for every connection of the namespace, or of all, with its bucket's lock held and
+/// bottom halves off, and again for what shares a bucket with one that it chose.
 pub(crate) fn iterate(
     net: Option<&Net>,
     portid: u32,
     report: bool,
     mut pick: impl FnMut(&Conn) -> bool,
 ) {
-    let kill = |conn: &Conn, ()| {
-        conn::kill(conn, portid, report);
-    };
-    iterate_with(net, |conn| pick(conn).then_some(()), kill);
-}
-
-/// Calls `act`, without any lock, with each connection that `pick` chooses, and with why. CONTEXT:
-/// sleepable.
-///
-/// `pick` is called as by [`iterate`], but again for what shares a bucket with a chosen one.
-/// `act` takes the connection out of the table, or nobody has to choose it again.
-pub(crate) fn iterate_with<T>(
-    net: Option<&Net>,
-    mut pick: impl FnMut(&Conn) -> Option<T>,
-    mut act: impl FnMut(&Conn, T),
-) {
     let _walk = WALK.lock();
     let mut number = 0;
-    while let Some((conn, why)) = next_picked(net, &mut number, &mut pick) {
-        act(&conn, why);
+    while let Some(conn) = next_picked(net, &mut number, &mut pick) {
+        conn::kill(&conn, portid, report);
         drop(conn);
         warn::cond_resched();
     }
 }
 
 /// The next connection from bucket `number` on that `pick` chooses.
-fn next_picked<T>(
+fn next_picked(
     net: Option<&Net>,
     number: &mut u32,
-    pick: &mut impl FnMut(&Conn) -> Option<T>,
-) -> Option<(ARef<Conn>, T)> {
+    pick: &mut impl FnMut(&Conn) -> bool,
+) -> Option<ARef<Conn>> {
     loop {
         let guard = rcu::read_lock();
         // The mutex of the walk keeps the table.
@@ -529,11 +513,8 @@ fn next_picked<T>(
                 }
                 // SAFETY: The bucket's lock is held while the reference is in use.
                 let conn = unsafe { met.locked() };
-                if net.is_some_and(|net| net != conn.net()) {
-                    continue;
-                }
-                if let Some(why) = pick(conn) {
-                    return Some((conn.to_ref(), why));
+                if net.is_none_or(|net| net == conn.net()) && pick(conn) {
+                    return Some(conn.to_ref());
                 }
             }
         }
