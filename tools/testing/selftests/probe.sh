@@ -20,6 +20,10 @@ sys() { # NAME=VALUE...
 }
 knob() { in_ns "$R" cat "$knobs/nf_conntrack_tcp_probe_$1"; }
 setctl "$R" net.netfilter.nf_conntrack_acct=1
+# Ends that wait long enough: what is sent again was not lost in a slow machine's time.
+for ns in "$C" "$S"; do
+	setctl "$ns" net.ipv4.tcp_rto_min_us=5000000 net.ipv4.tcp_early_retrans=0
+done
 
 # --- knobs
 
