@@ -116,24 +116,59 @@ BTF_ID_FLAGS(func, bpf_ct_set_status)
 BTF_ID_FLAGS(func, bpf_ct_change_status)
 BTF_KFUNCS_END(rct_kfuncs)
 
-BTF_ID_LIST(rct_conn_ids)
-BTF_ID(struct, nf_conn)
-BTF_ID(struct, nf_conn___init)
-
 /*
- * The numbers in the list are those that the types had when the module was built.
- * The kernel numbers them anew where the module brings a base of its own (.BTF.base),
- * and tells functions, but not the list. What the list says is believed only if its
- * two types belong together.
+ * Where programs' types are looked up. The numbers of types that are noted when the
+ * module is built are not those that the kernel gives them where the module brings
+ * a base of its own (.BTF.base), and names cannot be asked for. This type, which only
+ * this module's BTF has, refers to both by whatever number they have.
  */
-static bool rct_bpf_knows_types(const struct btf *btf)
-{
-	const struct btf_type *conn = btf_type_by_id(btf, rct_conn_ids[0]);
-	const struct btf_type *init = btf_type_by_id(btf, rct_conn_ids[1]);
+#define SEAL 0x72637431
+struct rct_bpf_types {
+	struct nf_conn *conn;
+	struct nf_conn___init *init;
+	char (*seal)[SEAL];
+};
+static const struct rct_bpf_types rct_bpf_types __used;
 
-	return conn && init && btf_type_is_struct(conn) && btf_type_is_struct(init) &&
-	       conn->size == sizeof(struct nf_conn) && init->size == sizeof(struct nf_conn) &&
-	       btf_type_vlen(init) == 1 && btf_members(init)->type == rct_conn_ids[0];
+/* What a member that is a pointer points to; 0 if it is none. */
+static u32 rct_bpf_pointee(const struct btf *btf, const struct btf_member *member)
+{
+	const struct btf_type *type = btf_type_by_id(btf, member->type);
+
+	return type && btf_type_is_ptr(type) ? type->type : 0;
+}
+
+static bool rct_bpf_is_sealed(const struct btf *btf, const struct btf_type *type)
+{
+	const struct btf_type *seal;
+
+	if (!btf_type_is_struct(type) || type->size != sizeof(struct rct_bpf_types) || btf_type_vlen(type) != 3)
+		return false;
+	seal = btf_type_by_id(btf, rct_bpf_pointee(btf, btf_members(type) + 2));
+	return seal && btf_type_is_array(seal) && btf_array(seal)->nelems == SEAL;
+}
+
+/* Under nf_conn_btf_access_lock: the numbers of the types in this module's BTF. */
+static struct {
+	const struct btf *btf;
+	u32 conn, init;
+} rct_bpf_known;
+
+static bool rct_bpf_is_conn(const struct btf *btf, u32 id)
+{
+	const struct btf_type *type;
+	u32 next;
+
+	for (next = 1; btf != rct_bpf_known.btf && (type = btf_type_by_id(btf, next)); next++) {
+		if (!(next % 4096))
+			cond_resched();
+		if (!rct_bpf_is_sealed(btf, type))
+			continue;
+		rct_bpf_known.conn = rct_bpf_pointee(btf, btf_members(type));
+		rct_bpf_known.init = rct_bpf_pointee(btf, btf_members(type) + 1);
+		rct_bpf_known.btf = btf;
+	}
+	return btf == rct_bpf_known.btf && (id == rct_bpf_known.conn || id == rct_bpf_known.init);
 }
 
 /* Programs read all of an entry; of its fields they may write the mark. */
@@ -141,8 +176,7 @@ static int rct_bpf_access(struct bpf_verifier_log *log, const struct bpf_reg_sta
 {
 	int start = offsetof(struct nf_conn, mark), end = offsetofend(struct nf_conn, mark);
 
-	if ((reg->btf_id != rct_conn_ids[0] && reg->btf_id != rct_conn_ids[1]) ||
-	    !rct_bpf_knows_types(reg->btf)) {
+	if (!rct_bpf_is_conn(reg->btf, reg->btf_id)) {
 		bpf_log(log, "only read is supported\n");
 		return -EACCES;
 	}
