@@ -27,7 +27,6 @@ use crate::engine::fair;
 use crate::engine::fair::Census;
 use crate::engine::l4;
 use crate::engine::table;
-use crate::linux::conn::Candidate;
 use crate::linux::conn::Conn;
 use crate::linux::hashtable::Hash;
 use crate::linux::members::Locked;
@@ -731,16 +730,12 @@ fn plan(members: &mut Locked<Member>) -> Option<u32> {
     later
 }
 
-fn take_census(met: Candidate<'_>, members: &mut Locked<Member>) {
-    let Some(conn) = table::hold(met, None, evict::is_settled) else {
+fn take_census(conn: &Conn, member: &mut Member) {
+    let Some(census) = &mut member.census else {
         return;
     };
-    let member = members.of(conn.net());
-    let Some(census) = member.and_then(|member| member.census.as_mut()) else {
-        return;
-    };
-    if judge(&conn) == Class::Active {
-        census.note(&conn, ranked(&conn, Class::Active, idle(&conn)));
+    if judge(conn) == Class::Active {
+        census.note(conn, ranked(conn, Class::Active, idle(conn)));
     }
 }
 
@@ -840,29 +835,25 @@ fn tidy_up(members: &mut Locked<Member>) {
     }
 }
 
-fn take_dead(met: Candidate<'_>, members: &mut Locked<Member>) {
-    let Some(conn) = table::hold(met, None, evict::is_settled) else {
-        return;
-    };
-    let net = conn.net();
-    let Some(tidying) = members.of(net).and_then(|member| member.tidying.as_mut()) else {
+fn take_dead(conn: &Conn, member: &mut Member) {
+    let Some(tidying) = &mut member.tidying else {
         return;
     };
     tidying.seen = tidying.seen.wrapping_add(1);
-    if tidying.fill.reason(&conn).is_none() {
+    if tidying.fill.reason(conn).is_none() {
         return;
     }
     // As the table empties, less goes.
-    tidying.fill = Fill::of(net);
-    let Some((class, reason)) = tidying.fill.reason(&conn) else {
+    tidying.fill = Fill::of(conn.net());
+    let Some((class, reason)) = tidying.fill.reason(conn) else {
         return;
     };
     tidying.taken = tidying.taken.wrapping_add(1);
     // What is over did not go before its time.
     if class == Class::Expired {
-        conn::reap(&conn);
+        conn::reap(conn);
     } else {
-        account::evict(&conn, class, reason);
+        account::evict(conn, class, reason);
     }
 }
 
@@ -1052,10 +1043,21 @@ fn with_queues(net: &Net, f: impl FnOnce(&Queues, Held<'_>)) {
     }
 }
 
-/// Shows all entries of the table to `note`.
-fn walk(members: &mut Locked<Member>, note: impl Fn(Candidate<'_>, &mut Locked<Member>)) {
+/// Shows all entries of the table to `note`, with what is remembered of their namespaces.
+fn walk(members: &mut Locked<Member>, note: impl Fn(&Conn, &mut Member)) {
     let mut walk = table::Walk::new();
-    while walk.step(|met| note(met, members)) {
+    loop {
+        let there_was_one = walk.step(|met| {
+            let Some(conn) = table::hold(met, None, evict::is_settled) else {
+                return;
+            };
+            if let Some(member) = members.of(conn.net()) {
+                note(&conn, member);
+            }
+        });
+        if !there_was_one {
+            return;
+        }
         // A namespace that fills meanwhile does not wait. Whoever called has made sure of another
         // run.
         if CALLED.load(Relaxed) {
@@ -1066,32 +1068,25 @@ fn walk(members: &mut Locked<Member>, note: impl Fn(Candidate<'_>, &mut Locked<M
 }
 
 /// Writes down an entry that may go.
-fn note(met: Candidate<'_>, members: &mut Locked<Member>) {
-    let Some(conn) = table::hold(met, None, evict::is_settled) else {
-        return;
-    };
-    let net = conn.net();
-    let Some(member) = members.of(net) else {
-        return;
-    };
+fn note(conn: &Conn, member: &mut Member) {
     let Some(filling) = &mut member.filling else {
         return;
     };
-    let class = judge(&conn);
+    let class = judge(conn);
     if class.queue().is_none() {
-        let until = until_idle(&conn);
+        let until = until_idle(conn);
         filling.until_idle = filling.until_idle.min(until.unwrap_or(u32::MAX));
         return;
     }
-    let idle = idle(&conn);
+    let idle = idle(conn);
     let age = member.born.until(time::now()).unsigned_abs();
     // It was confirmed after the queues were there.
     if class == Class::Unreplied && !filling.everything && idle < age {
         return;
     }
-    let word = ranked(&conn, class, idle).word();
+    let word = ranked(conn, class, idle).word();
     let mut full = true;
-    with_queues(net, |queues, _| {
+    with_queues(conn.net(), |queues, _| {
         // SAFETY: A grace period has passed since `close_backlog`, and the list is locked.
         if let Some(place) = unsafe { queues.backlog() }.get_mut(filling.count) {
             *place = word;
