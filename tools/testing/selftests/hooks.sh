@@ -144,7 +144,10 @@ for family in 4 6; do
 	ip netns exec "$S" python3 -c "$original" "$family" "$any" "$level" "$size" 8080 >"$tmp/original" 2>&1 &
 	pids+=($!)
 	poll 20 grep -q ready "$tmp/original"
-	in_ns "$C" python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], 80), 10).recv(1)' "$to" 2>"$tmp/err"
+	in_ns "$C" python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], 80), 10).recv(1)' "$to" 2>"$tmp/err" || {
+		tail -n 1 "$tmp/err" | diag
+		in_ns "$S" conntrack -L -f "ipv$family" 2>&1 | diag
+	}
 	poll 20 grep -q 'too little' "$tmp/original"
 	fact <"$tmp/original"
 	like "IPv$family: the original destination" "^accepted: $to 80, $size bytes" "$(cat "$tmp/original")"
