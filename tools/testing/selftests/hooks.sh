@@ -140,6 +140,7 @@ table inet n { chain c { type nat hook prerouting priority dstnat; tcp dport 80 
 RULES
 for family in 4 6; do
 	if [ $family = 4 ]; then to=10.0.2.2 level=0 size=16 any=0.0.0.0; else to=2001:db8:2::2 level=41 size=28 any=::; fi
+	rm -f "$tmp/original"
 	# Not through in_ns: what is killed has to be the server itself, or it keeps its namespace.
 	ip netns exec "$S" python3 -c "$original" "$family" "$any" "$level" "$size" 8080 >"$tmp/original" 2>&1 &
 	pids+=($!)
