@@ -19,7 +19,7 @@ use pin_init::raw_init;
 use crate::linux::net::Net;
 use crate::linux::once::Gate;
 
-/// A list of namespaces, under a mutex.
+/// A list of namespaces, under a mutex, in the order of their addresses.
 pub(crate) struct Members<T: Send + 'static> {
     list: UnsafeCell<MaybeUninit<Mutex<KVec<Member<T>>>>>,
     gate: Gate,
@@ -68,7 +68,11 @@ impl<T: Send> Members<T> {
         // INVARIANT: It is being entered.
         let net = NonNull::from(net);
         let mut list = self.lock().ok_or(EAGAIN)?;
-        Ok(list.0.push(Member { net, notes }, GFP_KERNEL)?)
+        list.0.reserve(1, GFP_KERNEL)?;
+        let (Ok(place) | Err(place)) = list.place(net);
+        Ok(list
+            .0
+            .insert_within_capacity(place, Member { net, notes })?)
     }
 
     /// The list, locked; none before [`Self::begin`]. CONTEXT: sleepable.
@@ -104,8 +108,13 @@ impl<T: Send> Locked<T> {
 
     /// What is remembered of a namespace, if it is in the list.
     pub(crate) fn of(&mut self, net: &Net) -> Option<&mut T> {
-        let mut all = self.iter_mut();
-        all.find(|(other, _)| *other == net).map(|(_, notes)| notes)
+        let place = self.place(NonNull::from(net)).ok()?;
+        self.0.get_mut(place).map(|member| &mut member.notes)
+    }
+
+    /// Where a namespace is, or would be.
+    fn place(&self, net: NonNull<Net>) -> core::result::Result<usize, usize> {
+        self.0.binary_search_by_key(&net, |member| member.net)
     }
 }
 
