@@ -287,7 +287,7 @@ impl Floor {
 /// Whether a shortage of places is about to come, and a plan should be made.
 #[inline]
 pub const fn needs_plan(count: u32, spare: u32, max: u32) -> bool {
-    count.saturating_sub(spare) >= max.saturating_sub(probation(max).saturating_mul(8))
+    count.saturating_sub(spare) >= max.saturating_sub(probation(max).saturating_mul(16))
 }
 
 /// The most victims of a plan for `max` entries.
@@ -443,8 +443,8 @@ mod tests {
             assert!(max == 0 || is_crowded(max.saturating_add(1), places, max) || max == u32::MAX);
             assert!(!is_crowded(max, max, max));
         }
-        assert!(needs_plan(65_536, 8192, 65_536) && !needs_plan(65_536, 8193, 65_536));
-        assert!(!needs_plan(57_000, 0, 65_536));
+        assert!(needs_plan(65_536, 16_384, 65_536) && !needs_plan(65_536, 16_385, 65_536));
+        assert!(!needs_plan(49_000, 0, 65_536));
     }
 
     #[test]
