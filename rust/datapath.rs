@@ -37,6 +37,7 @@ use crate::engine::l4;
 use crate::engine::l4::Opinion;
 use crate::engine::labels;
 use crate::engine::probe;
+use crate::engine::reclaim;
 use crate::engine::seqadj;
 use crate::engine::synproxy;
 use crate::engine::table;
@@ -173,6 +174,7 @@ fn track_as(skb: &Skb, template: Option<&Conn>, state: HookState<'_>) -> Result<
 fn note_reply(conn: &Conn) {
     if !conn.has(Status::SEEN_REPLY) && !conn.test_and_set_bit(Bit::SeenReply) {
         events::cache(conn, events::Event::Reply);
+        reclaim::answered(conn);
     }
 }
 

@@ -27,6 +27,7 @@ use crate::engine::fair;
 use crate::engine::fair::Census;
 use crate::engine::l4;
 use crate::engine::table;
+use crate::engine::table::Expect;
 use crate::linux::conn::Conn;
 use crate::linux::hashtable::Hash;
 use crate::linux::members::Locked;
@@ -257,7 +258,10 @@ fn enrol<'rcu>(
 ) -> Option<(&'rcu Queues, usize)> {
     let queues = conn.net().private().queues().get(rcu)?;
     let queue = class.queue()?;
-    queues.put(queue, Hint::new(hash.0, conn.address()));
+    let place = queues.put(queue, Hint::new(hash.0, conn.address()));
+    if let (Some(place), Class::Unreplied) = (place, class) {
+        conn.set_hint_place(place);
+    }
     Some((queues, queue))
 }
 
@@ -345,8 +349,32 @@ fn enrol_assured(conn: &Conn) {
         let hash = conn::hash_of(conn, Dir::Original);
         let enrolled = enrol(conn, hash, Class::Answered, Held::by(&guard));
         if let (Some((queues, _)), Some(left)) = (enrolled, Class::Unreplied.queue()) {
+            if let Some(place) = conn.hint_place() {
+                queues.replace(left, place, conn.address(), |_| None);
+            }
             queues.count_stale(left, 1);
         }
+    }
+}
+
+/// The first answer to an entry has come. Its hint says so from now on, where it is known, so that
+/// nobody need look at the entry for that. CONTEXT: any.
+#[inline]
+pub(crate) fn answered(conn: &Conn) {
+    if is_pressed() {
+        mark_answered(conn);
+    }
+}
+
+#[cold]
+fn mark_answered(conn: &Conn) {
+    let (Some(place), Some(queue)) = (conn.hint_place(), Class::Unreplied.queue()) else {
+        return;
+    };
+    let guard = rcu::read_lock();
+    if let Some(queues) = conn.net().private().queues().get(Held::by(&guard)) {
+        let answered = |hint: Hint| Some(hint.answered());
+        queues.replace(queue, place, conn.address(), answered);
     }
 }
 
@@ -431,6 +459,11 @@ pub(crate) fn evict(net: &Net, limit: Limit, rcu: Held<'_>) -> Outcome {
     };
     let (mut looks, mut passed_on) = (LOOKS, 0u32);
     while let Some((class, hint)) = next_hint(queues, passed_on) {
+        if class == Class::Unreplied && hint.is_answered() {
+            pass_on(hint, Class::Answered, queues);
+            passed_on = passed_on.saturating_add(1);
+            continue;
+        }
         match follow(hint, class, queues, net, limit, rcu) {
             Followed::Evicted => {
                 net.count(Counter::EARLY_DROP);
@@ -490,6 +523,13 @@ enum Followed {
     Stale,
 }
 
+/// Puts a hint that was taken behind those of a higher class.
+fn pass_on(hint: Hint, to: Class, queues: &Queues) {
+    if let Some(queue) = to.queue() {
+        queues.put(queue, hint);
+    }
+}
+
 /// Follows a hint from the queue of `class`.
 #[inline]
 fn follow(
@@ -510,9 +550,7 @@ fn follow(
     match ring::fate(class, now) {
         Fate::Evict if account::evict_hashed(&conn, hash, now, reason) => Followed::Evicted,
         Fate::Move(to) if !has_left(&conn, class, now) => {
-            if let Some(queue) = to.queue() {
-                queues.put(queue, hint);
-            }
+            pass_on(hint, to, queues);
             Followed::PassedOn
         }
         Fate::Drop | Fate::Move(_) => {
@@ -525,19 +563,39 @@ fn follow(
     }
 }
 
-/// How many evictions ahead an entry and its bucket are brought into the cache, and the first entry
-/// of its chain. The next packets will want them, and would wait for memory.
-const AHEAD: u64 = 4;
-const CHAIN_AHEAD: u64 = 2;
+/// How many evictions ahead something is brought into the cache that the next packets will want, and
+/// would wait for. Hints in the backlog have a rank where those in a ring have more of the address.
+const OF_BACKLOG: [(u32, Expect); 4] = [
+    (3, Expect::Bucket),
+    (2, Expect::Chain),
+    (1, Expect::Entry),
+    (0, Expect::Neighbours),
+];
+
+/// The same of a ring, after an entry `near` others has been found.
+const fn of_ring(near: usize) -> [(u64, Expect); 3] {
+    [
+        (4, Expect::Guess(near)),
+        (2, Expect::Chain),
+        (0, Expect::Neighbours),
+    ]
+}
 
 #[inline]
 fn expect_next(class: Class, near: usize, queues: &Queues, rcu: Held<'_>) {
     let Some(queue) = class.queue() else { return };
-    if let Some(hint) = queues.peek(queue, AHEAD) {
-        table::expect_hinted(hint, near, rcu);
+    if queues.peek_old(queue, 0).is_none() {
+        for (ahead, step) in of_ring(near) {
+            if let Some(hint) = queues.peek(queue, ahead) {
+                table::expect(hint, step, rcu);
+            }
+        }
+        return;
     }
-    if let Some(hint) = queues.peek(queue, CHAIN_AHEAD) {
-        table::expect_chain(hint, rcu);
+    for (ahead, step) in OF_BACKLOG {
+        if let Some(hint) = queues.peek_old(queue, ahead) {
+            table::expect(hint, step, rcu);
+        }
     }
 }
 

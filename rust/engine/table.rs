@@ -242,21 +242,54 @@ pub(crate) fn find_hinted(hint: Hint, net: &Net, rcu: Held<'_>) -> Option<ARef<C
     is_it.then_some(conn)
 }
 
-/// The entry that a hint names will be wanted soon. It is where entries are, such as the one at
-/// `near`.
-#[inline]
-pub(crate) fn expect_hinted(hint: Hint, near: usize, rcu: Held<'_>) {
-    let table = Table::current(rcu);
-    table.prefetch(table.bucket(Hash(hint.hash())));
-    prefetch::for_writing(hint.address(near), size_of::<bindings::nf_conn>());
+/// What of an entry that will be evicted is brought into the cache. Each step needs what the ones
+/// before have brought.
+#[derive(Clone, Copy)]
+pub(crate) enum Expect {
+    /// Its bucket, and the entry itself, which is where entries are, such as the one at this address:
+    /// see [`Hint::address`].
+    Guess(usize),
+    /// Its bucket.
+    Bucket,
+    /// The first entry of its chain.
+    Chain,
+    /// The entry.
+    Entry,
+    /// Its neighbours in both chains.
+    Neighbours,
 }
 
-/// The chain of a hint will be walked soon, and its bucket is in the cache by now.
+/// The entry that a hint names will be evicted soon. Nothing is changed: what is met may be gone, or
+/// another one.
 #[inline]
-pub(crate) fn expect_chain(hint: Hint, rcu: Held<'_>) {
+pub(crate) fn expect(hint: Hint, step: Expect, rcu: Held<'_>) {
     let table = Table::current(rcu);
-    if let Some(first) = table.chain(table.bucket(Hash(hint.hash())), rcu).next() {
-        prefetch::for_writing(first.node().addr(), 1);
+    let bucket = table.bucket(Hash(hint.hash()));
+    let found = || {
+        let mut chain = table.chain(bucket, rcu);
+        chain.find(|met| hint.may_be(met.address()))
+    };
+    match step {
+        Expect::Guess(near) => {
+            table.prefetch(bucket);
+            prefetch::for_writing(hint.address(near), size_of::<bindings::nf_conn>());
+        }
+        Expect::Bucket => table.prefetch(bucket),
+        Expect::Chain => {
+            if let Some(first) = table.chain(bucket, rcu).next() {
+                prefetch::for_writing(first.node().addr(), 1);
+            }
+        }
+        Expect::Entry => {
+            if let Some(met) = found() {
+                prefetch::for_writing(met.address(), size_of::<bindings::nf_conn>());
+            }
+        }
+        Expect::Neighbours => {
+            if let Some(met) = found() {
+                met.expect_unlinking();
+            }
+        }
     }
 }
 

@@ -30,6 +30,7 @@ use crate::linux::lock::CSpinLock;
 use crate::linux::net::Net;
 use crate::linux::once::read_once;
 use crate::linux::once::write_once;
+use crate::linux::prefetch;
 use crate::linux::rcu::Held;
 use crate::linux::time;
 use crate::linux::zone::Zone;
@@ -381,6 +382,25 @@ impl<'rcu> Candidate<'rcu> {
     #[inline(always)]
     pub(crate) fn address(self) -> usize {
         self.raw().addr()
+    }
+
+    /// Brings into the cache what has to be written when the entry is taken out of its chains.
+    #[inline]
+    pub(crate) fn expect_unlinking(self) {
+        for dir in Dir::BOTH {
+            // SAFETY: As in `dir`. What the links lead to is not read.
+            let (next, previous) = unsafe {
+                let first = (&raw const (*self.raw()).tuplehash)
+                    .cast::<bindings::nf_conntrack_tuple_hash>();
+                let node = &raw const (*first.add(dir.index())).hnnode;
+                (
+                    read_once(&raw const (*node).next),
+                    read_once(&raw const (*node).pprev),
+                )
+            };
+            prefetch::for_writing(next.addr(), 1);
+            prefetch::for_writing(previous.addr(), 1);
+        }
     }
 
     /// Its namespace's address, for comparison only.

@@ -125,16 +125,16 @@ impl Ring {
         })
     }
 
+    /// Puts a hint behind all others. Where it stands, if the ring has places.
     #[inline]
-    fn put(&self, hint: Hint) {
+    fn put(&self, hint: Hint) -> Option<u32> {
         if self.words.count == 0 {
-            return;
+            return None;
         }
         let number = self.tail.0.fetch_add(1u64, Relaxed);
-        let place = ring::place(number, self.words.count);
-        if let Some(word) = place.and_then(|place| self.words.at(place)) {
-            word.store(hint.word(), Relaxed);
-        }
+        let place = ring::place(number, self.words.count)?;
+        self.words.at(place)?.store(hint.word(), Relaxed);
+        u32::try_from(place).ok()
     }
 
     /// ORDERING: none is needed. A hint is checked against its entry; one whose place was counted
@@ -340,11 +340,31 @@ impl Queues {
         self.max
     }
 
-    /// Puts a hint behind all others of a queue.
+    /// Puts a hint behind all others of a queue. The place in its ring, if it has any.
     #[inline]
-    pub(crate) fn put(&self, queue: usize, hint: Hint) {
-        if let Some(ring) = self.rings.get(queue) {
-            ring.put(hint);
+    pub(crate) fn put(&self, queue: usize, hint: Hint) -> Option<u32> {
+        self.rings.get(queue)?.put(hint)
+    }
+
+    /// The hint to the entry at `address` that was put into this place of a queue, if it still stands
+    /// there, becomes another one, or goes.
+    #[inline]
+    pub(crate) fn replace(
+        &self,
+        queue: usize,
+        place: u32,
+        address: usize,
+        new: impl FnOnce(Hint) -> Option<Hint>,
+    ) {
+        let ring = self.rings.get(queue);
+        let Some(word) = ring.and_then(|ring| ring.words.at(place as usize)) else {
+            return;
+        };
+        let now = word.load(Relaxed);
+        if let Some(hint) = Hint::from_word(now).filter(|hint| hint.may_be(address)) {
+            let new = new(hint).map_or(0, Hint::word);
+            // Whoever was faster has taken it, or put another.
+            let _ = word.cmpxchg(now, new, Relaxed);
         }
     }
 
@@ -357,10 +377,19 @@ impl Queues {
         }
     }
 
-    /// A hint that was put into a queue's ring and will be taken after `ahead` others.
+    /// A hint that was put into a queue's ring and will be taken after `ahead` others from there.
     #[inline]
     pub(crate) fn peek(&self, queue: usize, ahead: u64) -> Option<Hint> {
         self.rings.get(queue)?.peek(ahead)
+    }
+
+    /// A hint of the backlog that will be taken after `ahead` others of a queue, and before those that
+    /// were put there.
+    #[inline]
+    pub(crate) fn peek_old(&self, queue: usize, ahead: u32) -> Option<Hint> {
+        // ORDERING: as in `take_old`.
+        let span = Span::from_word(self.spans.get(queue)?.load(Acquire));
+        Hint::from_word(self.backlog.at(span.peek(ahead)?)?.load(Relaxed))
     }
 
     /// About how many hints of a queue lead somewhere, and how many places of its ring are in use.
@@ -610,5 +639,38 @@ impl<T> Slot<T> {
             write_once(self.0.get(), new);
             NonNull::new(old).map(|old| KBox::from_raw(old.as_ptr()))
         }
+    }
+}
+
+#[cfg(CONFIG_KUNIT = "y")]
+#[kernel::prelude::kunit_tests(nf_conntrack_queues)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_go_in_order_and_change_in_their_places() -> Result {
+        let hint = |n: u32| Hint::new(n, n as usize * 256);
+        let answered = |hint: Hint| Some(hint.answered());
+        let queues = Queues::new(64)?;
+        let queue = Class::Unreplied.queue().ok_or(EINVAL)?;
+        let all = [1, 2, 3].map(hint);
+        assert_eq!(
+            all.map(|hint| queues.put(queue, hint)),
+            [Some(0), Some(1), Some(2)]
+        );
+        assert_eq!(queues.peek(queue, 2), Some(all[2]));
+        assert!(queues.peek(queue, 3).is_none());
+        queues.replace(queue, 0, 256, answered);
+        // Another one stands there; there is no such place.
+        queues.replace(queue, 1, 256, answered);
+        queues.replace(queue, 64, 256, answered);
+        queues.replace(queue, 2, 3 * 256, |_| None);
+        assert_eq!(queues.take(queue), answered(all[0]));
+        assert_eq!(queues.take(queue), Some(all[1]));
+        assert!(queues.take(queue).is_none());
+        // What has gone cannot change any more.
+        queues.replace(queue, 1, 2 * 256, answered);
+        assert!(queues.take(queue).is_none());
+        Ok(())
     }
 }

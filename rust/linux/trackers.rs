@@ -24,10 +24,13 @@ use crate::pure::num::Jiffies;
 use crate::pure::policy::probe::Notes;
 use crate::pure::policy::probe::Stamps;
 use crate::pure::policy::soft;
+use crate::pure::tuple::proto;
 
 const _: () = {
     // What is ours lies where C has nothing.
     assert!(offset_of!(Tracking, probing) == size_of::<bindings::ip_ct_tcp>());
+    assert!(PLACE % align_of::<u32>() == 0 && PLACE >= size_of::<bindings::ip_ct_sctp>());
+    assert!(PLACE + size_of::<u32>() <= size_of::<bindings::nf_conntrack_proto>());
     assert!(size_of::<Tracking>() <= size_of::<bindings::nf_conntrack_proto>());
     assert!(offset_of!(Sender, ingress) == offset_of!(bindings::ip_ct_tcp_state, flags) + 1);
     assert!(size_of::<bindings::nf_conn>() % align_of::<Stamps>() == 0);
@@ -44,7 +47,34 @@ const _: () = {
     assert!(offset_of!(Sender, flags) == offset_of!(bindings::ip_ct_tcp_state, flags));
 };
 
+/// Where in the union the other trackers' entries have what TCP's need for probing.
+const PLACE: usize = size_of::<bindings::ip_ct_tcp>();
+
 impl Conn {
+    /// The word for the place of a hint, if it is not TCP's.
+    #[inline(always)]
+    fn place(&self) -> Option<*mut u32> {
+        let is_free = self.proto() != proto::TCP;
+        is_free.then(|| self.private().cast::<u8>().wrapping_add(PLACE).cast())
+    }
+
+    /// The place that was remembered of an entry's hint; `None` also for TCP, which needs all of its
+    /// memory.
+    #[inline]
+    pub(crate) fn hint_place(&self) -> Option<u32> {
+        // SAFETY: A word of the union that is nobody else's, asserted above; zero in a new entry.
+        unsafe { read_once(self.place()?) }.checked_sub(1)
+    }
+
+    /// Remembers it.
+    #[inline]
+    pub(crate) fn set_hint_place(&self, place: u32) {
+        if let Some(word) = self.place() {
+            // SAFETY: As in `hint_place`.
+            unsafe { write_once(word, place.wrapping_add(1)) };
+        }
+    }
+
     #[inline(always)]
     fn tcp(&self) -> *mut Tracking {
         self.private().cast()

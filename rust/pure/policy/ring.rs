@@ -33,24 +33,39 @@ impl Hint {
         Hint(Self::more_of(address) << 48 | (hash as u64) << 16 | Self::tag_of(address) as u64)
     }
 
-    /// Where the entry is, if it is in the same 256 GB as the one at `near` and the hint was not
+    /// Where the entry is, if it is in the same 128 GB as the one at `near` and the hint was not
     /// ranked: a guess, for the cache.
     #[inline]
     #[allow(clippy::cast_possible_truncation)]
     pub const fn address(self, near: usize) -> usize {
-        let more = self.0 >> 48;
+        let more = (self.0 & !Self::ANSWERED) >> 48;
         let low = (self.0 & 0xfffe) << 7 | (more & 1) << 7 | (more >> 1) << 23;
-        (near as u64 >> 38 << 38 | low) as usize
+        (near as u64 >> 37 << 37 | low) as usize
     }
 
-    /// The bit of the address that the tag does without, and fifteen more.
+    /// The bit of the address that the tag does without, and fourteen more.
     #[inline]
     const fn more_of(address: usize) -> u64 {
         let address = address as u64;
-        address >> 7 & 1 | (address >> 23 & 0x7fff) << 1
+        address >> 7 & 1 | (address >> 23 & 0x3fff) << 1
     }
 
-    /// The same, to be sorted.
+    /// Of a hint that was not ranked: its entry has been answered.
+    const ANSWERED: u64 = 1 << 63;
+
+    /// The same, of an entry that has been answered.
+    #[inline]
+    pub const fn answered(self) -> Self {
+        Hint(self.0 | Self::ANSWERED)
+    }
+
+    /// Whether a hint that was not ranked, or was for the unreplied, says so.
+    #[inline]
+    pub const fn is_answered(self) -> bool {
+        self.0 & Self::ANSWERED != 0
+    }
+
+    /// The same, for the queue of `class`, to be sorted.
     #[inline]
     pub const fn ranked(self, class: Class, idle: u32) -> Self {
         let class = match class.queue() {
@@ -212,6 +227,17 @@ impl Span {
             .map(|place| place as usize)
     }
 
+    /// The place that is taken after `ahead` others.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)]
+    pub const fn peek(self, ahead: u32) -> Option<usize> {
+        if ahead < self.left() {
+            Some(((self.0 >> 32) as u32).wrapping_add(ahead) as usize)
+        } else {
+            None
+        }
+    }
+
     /// The next place, and what is left without it.
     #[inline]
     #[allow(clippy::cast_possible_truncation)]
@@ -263,11 +289,14 @@ mod tests {
         assert_eq!(hint.hash(), u32::MAX);
         assert!(hint.may_be(address));
         assert!(!hint.may_be(address + 256) && !hint.may_be(address - 256));
-        assert_eq!(hint.address(0x0123_4567_8000_0080), address);
-        assert_eq!(
-            Hint::new(7, address | 0x80).address(address),
-            address | 0x80
-        );
+        for high in [0, 0x80] {
+            let hint = Hint::new(7, address | high);
+            assert_eq!(hint.address(0x0123_4567_8000_0080), address | high);
+            assert!(!hint.is_answered() && hint.answered().is_answered());
+            assert_eq!(hint.answered().address(address), address | high);
+            assert!(hint.answered().may_be(address | high));
+        }
+        assert!(!hint.ranked(Class::Unreplied, u32::MAX).is_answered());
         assert!(Hint::new(0, 0).word() != 0);
         assert!(Hint::from_word(0).is_none());
         assert_eq!(Hint::from_word(hint.word()), Some(hint));
@@ -353,6 +382,8 @@ mod tests {
         assert_eq!(place, 3);
         assert_eq!(rest, Span::new(4, 5));
         assert_eq!(rest.left(), 1);
+        let ahead = [0, 1, 2].map(|ahead| Span::new(3, 5).peek(ahead));
+        assert_eq!(ahead, [Some(3), Some(4), None]);
         assert_eq!(Span::new(5, 3).left(), 0);
         assert!(Span::new(5, 5).take().is_none());
         assert!(Span::from_word(0).take().is_none());
