@@ -30,6 +30,7 @@ const _: () = {
     // What is ours lies where C has nothing.
     assert!(offset_of!(Tracking, probing) == size_of::<bindings::ip_ct_tcp>());
     assert!(PLACE % align_of::<u32>() == 0 && PLACE >= size_of::<bindings::ip_ct_sctp>());
+    assert!(PLACE >= size_of::<bindings::nf_ct_udp>() && PLACE >= size_of::<bindings::nf_ct_gre>());
     assert!(PLACE + size_of::<u32>() <= size_of::<bindings::nf_conntrack_proto>());
     assert!(size_of::<Tracking>() <= size_of::<bindings::nf_conntrack_proto>());
     assert!(offset_of!(Sender, ingress) == offset_of!(bindings::ip_ct_tcp_state, flags) + 1);
@@ -62,7 +63,8 @@ impl Conn {
     /// memory.
     #[inline]
     pub(crate) fn hint_place(&self) -> Option<u32> {
-        // SAFETY: A word of the union that is nobody else's, asserted above; zero in a new entry.
+        // SAFETY: An aligned word inside the union and behind what the other trackers have there, as
+        // asserted above; valid by the type, zero in a new entry, and read and written whole.
         unsafe { read_once(self.place()?) }.checked_sub(1)
     }
 
