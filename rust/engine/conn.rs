@@ -112,6 +112,7 @@ pub(crate) fn alloc(
     let max = table::max();
     let wanted = || Wanted {
         tuple: original,
+        reply,
         zone,
         hash,
         origin,

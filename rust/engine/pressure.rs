@@ -27,6 +27,7 @@ use crate::linux::rcu::Held;
 use crate::linux::stats::Counter;
 use crate::linux::warn;
 use crate::linux::zone::Zone;
+use crate::pure::num::Dir;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::evict;
 use crate::pure::policy::evict::WhenFull;
@@ -57,6 +58,8 @@ pub(crate) fn worker_done() {
 pub(crate) struct Wanted<'a> {
     /// Its original tuple.
     pub(crate) tuple: &'a Tuple,
+    /// The tuple of what answers it, before translation.
+    pub(crate) reply: &'a Tuple,
     /// Its zone.
     pub(crate) zone: Zone,
     /// The hash of the tuple.
@@ -97,6 +100,9 @@ pub(crate) fn admit(
             return true;
         }
     }
+    // Confirmation will look for the answer's tuple, unless translation changes it.
+    let answer = table::hash(wanted.reply, wanted.zone.id(Dir::Reply), net);
+    table::expect_walk(answer, rcu);
     // One that goes here makes room on the machine as well.
     let found = if count > max {
         make_any_room(net, wanted.hash, wanted.source(net), Limit::Namespace, rcu)
@@ -104,6 +110,7 @@ pub(crate) fn admit(
         make_room_together(net, wanted, count, rcu)
     };
     if found || has_reserve(net, wanted, count, max, total, rcu) {
+        table::expect_walk_next(answer, rcu);
         return true;
     }
     WORKER_WANTED.set(true);

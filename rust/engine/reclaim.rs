@@ -36,6 +36,7 @@ use crate::linux::members::Owner;
 use crate::linux::net::Net;
 use crate::linux::once::Word;
 use crate::linux::plan::Plan;
+use crate::linux::queues::Place;
 use crate::linux::queues::Queues;
 use crate::linux::rcu::Held;
 use crate::linux::stats::Counter;
@@ -564,37 +565,25 @@ fn follow(
 }
 
 /// How many evictions ahead something is brought into the cache that the next packets will want, and
-/// would wait for. Hints in the backlog have a rank where those in a ring have more of the address.
-const OF_BACKLOG: [(u32, Expect); 4] = [
-    (3, Expect::Bucket),
-    (2, Expect::Chain),
-    (1, Expect::Entry),
+/// would wait for. Each step needs what the ones before have brought.
+const AHEAD: [(u32, Expect); 4] = [
+    (4, Expect::Bucket),
+    (2, Expect::Among(1)),
+    (1, Expect::Among(2)),
     (0, Expect::Neighbours),
 ];
 
-/// The same of a ring, after an entry `near` others has been found.
-const fn of_ring(near: usize) -> [(u64, Expect); 3] {
-    [
-        (4, Expect::Guess(near)),
-        (2, Expect::Chain),
-        (0, Expect::Neighbours),
-    ]
-}
-
+/// The next hints of the queue of `class` will be followed, after the one to the entry at `near`.
 #[inline]
 fn expect_next(class: Class, near: usize, queues: &Queues, rcu: Held<'_>) {
     let Some(queue) = class.queue() else { return };
-    if queues.peek_old(queue, 0).is_none() {
-        for (ahead, step) in of_ring(near) {
-            if let Some(hint) = queues.peek(queue, ahead) {
-                table::expect(hint, step, rcu);
+    for (ahead, step) in AHEAD {
+        match (queues.peek(queue, ahead), step) {
+            (Some((hint, Place::Told)), Expect::Bucket) => {
+                table::expect(hint, Expect::Guess(near), rcu);
             }
-        }
-        return;
-    }
-    for (ahead, step) in OF_BACKLOG {
-        if let Some(hint) = queues.peek_old(queue, ahead) {
-            table::expect(hint, step, rcu);
+            (Some((hint, _)), step) => table::expect(hint, step, rcu),
+            (None, _) => {}
         }
     }
 }

@@ -242,8 +242,7 @@ pub(crate) fn find_hinted(hint: Hint, net: &Net, rcu: Held<'_>) -> Option<ARef<C
     is_it.then_some(conn)
 }
 
-/// What of an entry that will be evicted is brought into the cache. Each step needs what the ones
-/// before have brought.
+/// What of an entry that will be evicted is brought into the cache.
 #[derive(Clone, Copy)]
 pub(crate) enum Expect {
     /// Its bucket, and the entry itself, which is where entries are, such as the one at this address:
@@ -251,10 +250,8 @@ pub(crate) enum Expect {
     Guess(usize),
     /// Its bucket.
     Bucket,
-    /// The first entry of its chain.
-    Chain,
-    /// The entry.
-    Entry,
+    /// The entry, if it is among the first so many of its chain, or the last one of those.
+    Among(usize),
     /// Its neighbours in both chains.
     Neighbours,
 }
@@ -265,31 +262,48 @@ pub(crate) enum Expect {
 pub(crate) fn expect(hint: Hint, step: Expect, rcu: Held<'_>) {
     let table = Table::current(rcu);
     let bucket = table.bucket(Hash(hint.hash()));
-    let found = || {
-        let mut chain = table.chain(bucket, rcu);
-        chain.find(|met| hint.may_be(met.address()))
-    };
+    // An entry's nodes are in its first 128 bytes, of which the hint tells where they are.
+    let is_it = |met: &Candidate<'_>| hint.may_be(met.node().addr());
     match step {
         Expect::Guess(near) => {
             table.prefetch(bucket);
             prefetch::for_writing(hint.address(near), size_of::<bindings::nf_conn>());
         }
         Expect::Bucket => table.prefetch(bucket),
-        Expect::Chain => {
-            if let Some(first) = table.chain(bucket, rcu).next() {
-                prefetch::for_writing(first.node().addr(), 1);
+        Expect::Among(count) => {
+            let mut last = None;
+            for met in table.glance(bucket, rcu).take(count) {
+                last = Some(met);
+                if is_it(&met) {
+                    prefetch::for_writing(met.node().addr(), size_of::<bindings::nf_conn>());
+                    return;
+                }
             }
-        }
-        Expect::Entry => {
-            if let Some(met) = found() {
-                prefetch::for_writing(met.address(), size_of::<bindings::nf_conn>());
+            if let Some(met) = last {
+                prefetch::for_writing(met.node().addr(), 1);
             }
         }
         Expect::Neighbours => {
-            if let Some(met) = found() {
+            if let Some(met) = table.glance(bucket, rcu).find(is_it) {
                 met.expect_unlinking();
             }
         }
+    }
+}
+
+/// The chain of this hash will be walked: its bucket is brought into the cache.
+#[inline]
+pub(crate) fn expect_walk(hash: Hash, rcu: Held<'_>) {
+    let table = Table::current(rcu);
+    table.prefetch(table.bucket(hash));
+}
+
+/// The chain of this hash will be walked next: its first entry is brought into the cache.
+#[inline]
+pub(crate) fn expect_walk_next(hash: Hash, rcu: Held<'_>) {
+    let table = Table::current(rcu);
+    if let Some(first) = table.glance(table.bucket(hash), rcu).next() {
+        prefetch::for_writing(first.node().addr(), 1);
     }
 }
 

@@ -205,6 +205,12 @@ impl Table {
         }
     }
 
+    /// Walks a chain under RCU without reading an entry before the walk goes past it.
+    #[inline(always)]
+    pub(crate) fn glance<'rcu>(&self, bucket: Bucket, rcu: Held<'rcu>) -> Glance<'rcu> {
+        Glance::Before(self.chain(bucket, rcu).link, rcu)
+    }
+
     /// Walks a chain with its lock held.
     ///
     /// # Safety
@@ -338,6 +344,35 @@ impl<'rcu> Iterator for Chain<'rcu> {
                 }
             }
         }
+    }
+}
+
+/// A walk of a chain that reads an entry only to go past it.
+pub(crate) enum Glance<'rcu> {
+    /// Before this link.
+    Before(Link, Held<'rcu>),
+    /// On an entry.
+    On(Candidate<'rcu>, Held<'rcu>),
+}
+
+impl<'rcu> Iterator for Glance<'rcu> {
+    type Item = Candidate<'rcu>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Candidate<'rcu>> {
+        let (link, rcu) = match *self {
+            Glance::Before(link, rcu) => (link, rcu),
+            // SAFETY: As in `Chain::next`.
+            Glance::On(met, rcu) => (unsafe { Link::after(&raw const (*met.node()).hnnode) }, rcu),
+        };
+        let Link::Node(node) = link else {
+            *self = Glance::Before(link, rcu);
+            return None;
+        };
+        // SAFETY: As in `Chain::next`.
+        let met = unsafe { Candidate::from_node(node) };
+        *self = Glance::On(met, rcu);
+        Some(met)
     }
 }
 

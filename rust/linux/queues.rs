@@ -138,12 +138,17 @@ impl Ring {
     }
 
     /// ORDERING: none is needed. A hint is checked against its entry; one whose place was counted
-    /// but not written yet is missed.
+    /// but not written yet is missed. A tail that was read before others had put and taken more looks
+    /// like the end, wherefore the two are read once more, in their order, before that is believed.
     #[inline]
     fn take(&self) -> Option<Hint> {
         for _ in 0..RUNS {
-            let head = self.head.0.load(Acquire);
-            let tail = self.tail.0.load(Relaxed);
+            let mut head = self.head.0.load(Relaxed);
+            let mut tail = self.tail.0.load(Relaxed);
+            if tail < head {
+                head = self.head.0.load(Acquire);
+                tail = self.tail.0.load(Relaxed);
+            }
             let first = ring::oldest(head, tail, self.words.count)?;
             let number = self.passed(first, tail.min(first.wrapping_add(RUN)));
             let next = number.wrapping_add(1).min(tail);
@@ -290,6 +295,15 @@ const NOTHING: u32 = 1;
 /// There was.
 const SOMETHING: u32 = 2;
 
+/// What a hint tells of its entry's place in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// See [`Hint::address`].
+    Told,
+    /// It was ranked, which took the room for that.
+    Untold,
+}
+
 /// The queues of a namespace.
 pub(crate) struct Queues {
     rings: [Ring; QUEUES],
@@ -377,19 +391,23 @@ impl Queues {
         }
     }
 
-    /// A hint that was put into a queue's ring and will be taken after `ahead` others from there.
+    /// The hint of a queue that will be taken after `ahead` others, and what it tells of its entry's
+    /// place.
     #[inline]
-    pub(crate) fn peek(&self, queue: usize, ahead: u64) -> Option<Hint> {
-        self.rings.get(queue)?.peek(ahead)
-    }
-
-    /// A hint of the backlog that will be taken after `ahead` others of a queue, and before those that
-    /// were put there.
-    #[inline]
-    pub(crate) fn peek_old(&self, queue: usize, ahead: u32) -> Option<Hint> {
-        // ORDERING: as in `take_old`.
-        let span = Span::from_word(self.spans.get(queue)?.load(Acquire));
-        Hint::from_word(self.backlog.at(span.peek(ahead)?)?.load(Relaxed))
+    pub(crate) fn peek(&self, queue: usize, ahead: u32) -> Option<(Hint, Place)> {
+        // ORDERING: none is needed, as no more than a look into the cache depends on the hint. A fence
+        // would wait for what was fetched just before.
+        let span = Span::from_word(self.spans.get(queue)?.load(Relaxed));
+        match ahead.checked_sub(span.left()) {
+            None => {
+                let word = self.backlog.at(span.peek(ahead)?)?.load(Relaxed);
+                Some((Hint::from_word(word)?, Place::Untold))
+            }
+            Some(ahead) => {
+                let hint = self.rings.get(queue)?.peek(u64::from(ahead))?;
+                Some((hint, Place::Told))
+            }
+        }
     }
 
     /// About how many hints of a queue lead somewhere, and how many places of its ring are in use.
@@ -410,10 +428,10 @@ impl Queues {
     fn take_old(&self, queue: usize) -> Option<Hint> {
         let word = self.spans.get(queue)?;
         loop {
-            // ORDERING: pairs with the release in `open_backlog`: the hints are there.
-            let now = word.load(Acquire);
+            let now = word.load(Relaxed);
             let (place, rest) = Span::from_word(now).take()?;
-            if word.cmpxchg(now, rest.word(), Relaxed).is_ok() {
+            // ORDERING: pairs with the release in `open_backlog`: the hints are there.
+            if word.cmpxchg(now, rest.word(), Acquire).is_ok() {
                 return Hint::from_word(self.backlog.at(place)?.load(Relaxed));
             }
         }
@@ -439,7 +457,7 @@ impl Queues {
     pub(crate) fn sample_backlog(&self, mut is_stale: impl FnMut(Hint) -> bool) -> Sample {
         let mut found = Sample::default();
         for word in &self.spans {
-            // ORDERING: as in `take_old`.
+            // ORDERING: pairs with the release in `open_backlog`.
             let span = Span::from_word(word.load(Acquire));
             found.hints = found.hints.saturating_add(span.left());
             for place in span.some(SAMPLE_OF_BACKLOG) {
@@ -658,7 +676,7 @@ mod tests {
             all.map(|hint| queues.put(queue, hint)),
             [Some(0), Some(1), Some(2)]
         );
-        assert_eq!(queues.peek(queue, 2), Some(all[2]));
+        assert_eq!(queues.peek(queue, 2), Some((all[2], Place::Told)));
         assert!(queues.peek(queue, 3).is_none());
         queues.replace(queue, 0, 256, answered);
         // Another one stands there; there is no such place.

@@ -14,7 +14,8 @@ use super::class::Class;
 /// Names an entry: the hash of its original tuple before scaling, and a tag from its place in
 /// memory. Never zero, which is the absence of a hint.
 ///
-/// As a number it sorts by class, then by how long the entry has been idle, longest first.
+/// As a number it sorts by class, then by how long the entry has been idle, longest first, then by
+/// where it is: who evicts neighbours finds more of them in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(transparent)]
 pub struct Hint(u64);
@@ -30,7 +31,7 @@ impl Hint {
     /// Until it is ranked it has more bits of the address, see [`Hint::address`].
     #[inline]
     pub const fn new(hash: u32, address: usize) -> Self {
-        Hint(Self::more_of(address) << 48 | (hash as u64) << 16 | Self::tag_of(address) as u64)
+        Hint(Self::more_of(address) << 48 | (Self::tag_of(address) as u64) << 32 | hash as u64)
     }
 
     /// Where the entry is, if it is in the same 128 GB as the one at `near` and the hint was not
@@ -39,7 +40,8 @@ impl Hint {
     #[allow(clippy::cast_possible_truncation)]
     pub const fn address(self, near: usize) -> usize {
         let more = (self.0 & !Self::ANSWERED) >> 48;
-        let low = (self.0 & 0xfffe) << 7 | (more & 1) << 7 | (more >> 1) << 23;
+        let tag = self.0 >> 32 & 0xfffe;
+        let low = tag << 7 | (more & 1) << 7 | (more >> 1) << 23;
         (near as u64 >> 37 << 37 | low) as usize
     }
 
@@ -101,14 +103,14 @@ impl Hint {
     #[inline]
     #[allow(clippy::cast_possible_truncation)]
     pub const fn hash(self) -> u32 {
-        (self.0 >> 16) as u32
+        self.0 as u32
     }
 
     /// Whether the entry at `address` may be the one.
     #[inline]
     #[allow(clippy::cast_possible_truncation)]
     pub const fn may_be(self, address: usize) -> bool {
-        self.0 as u16 == Self::tag_of(address)
+        (self.0 >> 32) as u16 == Self::tag_of(address)
     }
 
     /// Entries are 256 bytes apart.
@@ -322,6 +324,9 @@ mod tests {
             hint(Class::Idle, 1),
         ];
         assert!(sorted.windows(2).all(|pair| pair[0] < pair[1]));
+        // Where the hash decides nothing.
+        let at = |hash, address| Hint::new(hash, address).ranked(Class::Closed, 8);
+        assert!(at(7, 0x100) < at(5, 0x200));
     }
 
     #[test]
