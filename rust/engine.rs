@@ -24,6 +24,7 @@ pub(crate) mod ovs;
 pub(crate) mod pressure;
 pub(crate) mod probe;
 pub(crate) mod reclaim;
+pub(crate) mod reclaimer;
 pub(crate) mod seqadj;
 pub(crate) mod survey;
 pub(crate) mod synproxy;

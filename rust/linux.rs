@@ -40,6 +40,7 @@ pub(crate) mod seqadj;
 pub(crate) mod siphash;
 pub(crate) mod skb;
 pub(crate) mod slab;
+pub(crate) mod slot;
 pub(crate) mod sockopt;
 pub(crate) mod sort;
 pub(crate) mod stats;

@@ -30,7 +30,7 @@ mod datapath;
 use engine::gc;
 use engine::helper;
 use engine::probe;
-use engine::reclaim;
+use engine::reclaimer;
 use engine::table;
 use linux::expect::ExpectTable;
 use linux::helper::HelperTable;
@@ -53,7 +53,7 @@ struct Conntrack {
     registered: ctl::Registered,
     hook: abi::core::Hook,
     worker: gc::Worker,
-    reclaimer: reclaim::Worker,
+    reclaimer: reclaimer::Worker,
     prober: probe::Worker,
     helpers: HelperTable,
     expectations: ExpectTable,
@@ -70,7 +70,7 @@ impl kernel::InPlaceModule for Conntrack {
             expectations: ExpectTable::new(table::buckets())?,
             helpers: helper::init()?,
             worker: gc::Worker::start(),
-            reclaimer: reclaim::Worker::start(),
+            reclaimer: reclaimer::Worker::start(),
             prober: probe::Worker::start(),
             hook: abi::core::Hook::set(),
             registered <- ctl::Registered::new(module),
@@ -83,7 +83,7 @@ impl PinnedDrop for Conntrack {
     fn drop(self: Pin<&mut Self>) {
         gc::Worker::wind_down();
         // They look into namespaces, whose areas are about to go.
-        reclaim::Worker::wind_down();
+        reclaimer::Worker::wind_down();
         probe::Worker::wind_down();
     }
 }

@@ -27,7 +27,7 @@ use crate::ctl::sysctl;
 use crate::engine::events;
 use crate::engine::gre_keymap;
 use crate::engine::probe;
-use crate::engine::reclaim;
+use crate::engine::reclaimer;
 use crate::engine::table;
 use crate::linux::net::Net;
 use crate::linux::pernet::Batch;
@@ -99,7 +99,7 @@ impl<'a> State<'a> {
         events::init_net(net);
         gre_keymap::init_net(net);
         let state = State(net);
-        reclaim::enter(net)?;
+        reclaimer::enter(net)?;
         probe::enter(net)?;
         Ok(state)
     }
@@ -120,7 +120,7 @@ impl Drop for State<'_> {
 fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
     for net in nets.clone() {
         probe::leave(net);
-        reclaim::withdraw(net);
+        reclaimer::withdraw(net);
     }
     // Packets that are on their way have passed the hooks, which are gone.
     synchronize_expedited();
@@ -129,7 +129,7 @@ fn clear<'a>(nets: impl Iterator<Item = &'a Net> + Clone) {
         if !gre_keymap::is_empty(net) {
             warn::warn_once!();
         }
-        reclaim::leave(net);
+        reclaimer::leave(net);
         events::exit_net(net);
         // SAFETY: They were made when the namespace began; nobody is left who counts.
         unsafe { stats::end(net) };

@@ -22,7 +22,7 @@ use crate::ctl::params;
 use crate::engine::cap;
 use crate::engine::labels;
 use crate::engine::probe;
-use crate::engine::reclaim;
+use crate::engine::reclaimer;
 use crate::engine::table;
 use crate::linux::expect;
 use crate::linux::hashtable::Table;
@@ -625,7 +625,7 @@ impl Watch for TotalMax {
     type Word = c_int;
 
     fn written(_: c_int) {
-        reclaim::count_all();
+        reclaimer::count_all();
     }
 }
 

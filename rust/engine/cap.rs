@@ -16,7 +16,7 @@ use kernel::prelude::*;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
 
-use crate::engine::reclaim;
+use crate::engine::reclaimer;
 use crate::linux::net::Net;
 use crate::linux::once::Word;
 use crate::linux::pernet::Known;
@@ -62,7 +62,7 @@ pub(crate) fn count() -> Option<u32> {
 #[cold]
 fn limit_has_changed(limit: Option<u32>) {
     match limit {
-        Some(_) => reclaim::call(),
+        Some(_) => reclaimer::call(),
         None => COUNTED_FOR.set(0),
     }
 }

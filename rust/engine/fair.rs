@@ -17,6 +17,7 @@ use kernel::sync::atomic::Relaxed;
 
 use crate::engine::account;
 use crate::engine::reclaim;
+use crate::engine::reclaimer;
 use crate::engine::table;
 use crate::linux::conn::Conn;
 use crate::linux::net::Net;
@@ -170,7 +171,7 @@ fn evict(
 
 fn want_plan(queues: &Queues) {
     queues.want_plan();
-    reclaim::call();
+    reclaimer::call();
 }
 
 /// Evicts a proven entry for a new one, if sources share and nothing else can go, as far as is

@@ -10,7 +10,6 @@
 //! * A hint that was put is taken at most once: whoever takes it exchanges it for nothing.
 //! * The backlog's words are changed by the worker only, while no [`Span`] leads to them and no
 //!   read-side section is open that found one.
-//! * A plan is replaced by the worker only.
 
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -21,10 +20,8 @@ use kernel::sync::atomic::Release;
 
 use crate::bindings;
 use crate::linux::gfp::Gfp;
-use crate::linux::once::read_once;
-use crate::linux::once::write_once;
 use crate::linux::plan::Plan;
-use crate::linux::rcu::Held;
+use crate::linux::slot::Slot;
 use crate::linux::sort;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::evict::Sample;
@@ -323,13 +320,6 @@ pub(crate) struct Queues {
     max: u32,
 }
 
-impl Drop for Queues {
-    fn drop(&mut self) {
-        // SAFETY: Nobody has the queues any more.
-        drop(unsafe { self.plan.replace(None) });
-    }
-}
-
 impl Queues {
     /// Queues for `max` entries. CONTEXT: sleepable.
     pub(crate) fn new(max: u32) -> Result<KBox<Self>> {
@@ -613,49 +603,6 @@ impl Queues {
             // ORDERING: pairs with the acquire in `take_old`.
             span.store(Span::new(from, to).word(), Release);
             from = to;
-        }
-    }
-}
-
-/// Where something hangs that comes and goes under readers, such as a namespace's queues. Zero is
-/// none.
-#[repr(transparent)]
-pub(crate) struct Slot<T>(core::cell::UnsafeCell<*mut T>);
-
-// SAFETY: The pointer is read and written whole.
-unsafe impl<T: Send + Sync> Sync for Slot<T> {}
-// SAFETY: It owns what hangs there.
-unsafe impl<T: Send> Send for Slot<T> {}
-
-impl<T> Slot<T> {
-    /// With nothing in it.
-    pub(crate) const fn new() -> Self {
-        Slot(core::cell::UnsafeCell::new(core::ptr::null_mut()))
-    }
-
-    /// What hangs there.
-    #[inline(always)]
-    pub(crate) fn get<'rcu>(&self, _rcu: Held<'rcu>) -> Option<&'rcu T> {
-        // SAFETY: It is freed a grace period after it left the slot, by the contract of `replace`;
-        // the address dependency orders what is read through the pointer.
-        unsafe { read_once(self.0.get()).as_ref() }
-    }
-
-    /// Puts something else there, or nothing, and gives the old one back.
-    ///
-    /// # Safety
-    ///
-    /// One caller at a time. The caller drops the result after a grace period only, or once no
-    /// packet of the namespace can come any more and the worker is kept out.
-    pub(crate) unsafe fn replace(&self, new: Option<KBox<T>>) -> Option<KBox<T>> {
-        let new = new.map_or(core::ptr::null_mut(), KBox::into_raw);
-        // SAFETY: By this function's contract nobody else writes the slot. What is in it came from
-        // a box. The barrier makes it visible before the pointer.
-        unsafe {
-            let old = read_once(self.0.get());
-            bindings::rct_smp_wmb();
-            write_once(self.0.get(), new);
-            NonNull::new(old).map(|old| KBox::from_raw(old.as_ptr()))
         }
     }
 }

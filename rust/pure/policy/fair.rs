@@ -290,6 +290,12 @@ pub const fn needs_plan(count: u32, spare: u32, max: u32) -> bool {
     count.saturating_sub(spare) >= max.saturating_sub(probation(max).saturating_mul(16))
 }
 
+/// Whether most of so many entries are proven, `spare` being those that may go.
+#[inline]
+pub const fn is_mostly_proven(count: u32, spare: u32) -> bool {
+    spare < count / 2
+}
+
 /// The most victims of a plan for `max` entries.
 pub const fn victims(max: u32) -> usize {
     let share = max / 2;
@@ -445,6 +451,8 @@ mod tests {
         }
         assert!(needs_plan(65_536, 16_384, 65_536) && !needs_plan(65_536, 16_385, 65_536));
         assert!(!needs_plan(49_000, 0, 65_536));
+        assert!(is_mostly_proven(32_770, 16_000) && !is_mostly_proven(32_770, 16_385));
+        assert!(!is_mostly_proven(0, 0));
     }
 
     #[test]

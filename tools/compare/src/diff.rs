@@ -179,8 +179,9 @@ impl Differ {
         // So many tries were in vain before a port was free.
         let packet = self.packet;
         let tries = |o: &Outcome| {
-            let mut made = o.entries.iter().filter(|e| usize::from(e.id) == packet);
-            made.any(by_chance)
+            // A packet that was held back tries later than the one that made the entry.
+            let is_its = |e: &&Entry| e.current || usize::from(e.id) == packet;
+            o.entries.iter().filter(is_its).any(by_chance)
         };
         let chance = tries(a) && tries(b);
         for (i, name) in abi::STATS.iter().enumerate() {
