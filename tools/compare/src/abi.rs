@@ -74,6 +74,20 @@ pub struct Step {
 }
 
 impl Step {
+    /// The ports of its transport header, or the number of an ICMP query, which stands where ports of
+    /// others do not. Zeros of what has none.
+    pub fn ports(&self) -> [u16; 3] {
+        let head = match self.bytes.first() {
+            _ if self.v6 => 40,
+            Some(first) => usize::from(first & 15) * 4,
+            None => 0,
+        };
+        [0, 2, 4].map(|at| match self.bytes.get(head + at..head + at + 2) {
+            Some(two) => u16::from_be_bytes([two[0], two[1]]),
+            None => 0,
+        })
+    }
+
     pub fn new(path: Path, v6: bool, bytes: Vec<u8>) -> Self {
         Step {
             path,
