@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sorting by the kernel's own `sort()`, which takes no memory.
+//! Sorting by the kernel's own `sort_nonatomic()`, which takes no memory and lets others run.
 //!
 //! Not `core`'s: its sorts end in functions that do not return and that objtool does not know.
 //!
@@ -13,12 +13,12 @@ use kernel::ffi::c_void;
 use crate::bindings;
 use crate::pure::policy::fair::Record;
 
-/// Sorts words, lowest first. CONTEXT: any; it takes `n log n` steps.
+/// Sorts words, lowest first. CONTEXT: sleepable; it takes `n log n` steps.
 pub(crate) fn words(words: &mut [u64]) {
     // SAFETY: That many elements of that size, which are the caller's alone. Without a function of
-    // its own for it, `sort()` swaps whole words.
+    // its own for it, it swaps whole words.
     unsafe {
-        bindings::sort(
+        bindings::sort_nonatomic(
             words.as_mut_ptr().cast(),
             words.len(),
             size_of::<u64>(),
@@ -32,7 +32,7 @@ pub(crate) fn words(words: &mut [u64]) {
 pub(crate) fn records(records: &mut [Record]) {
     // SAFETY: As in `words`; records are pairs of words without padding.
     unsafe {
-        bindings::sort(
+        bindings::sort_nonatomic(
             records.as_mut_ptr().cast(),
             records.len(),
             size_of::<Record>(),
