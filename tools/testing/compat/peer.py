@@ -215,8 +215,19 @@ def serve(proto, addr, port):
 def ftp(addr, mode):
     import ftplib
     import io
+    import itertools
+    # Of the kernel's choice two may be the same, and both transfers one entry.
+    ports = itertools.count(41000)
 
     class Client(ftplib.FTP):
+        def makeport(self):
+            sock = socket.create_server((self.sock.getsockname()[0], next(ports)),
+                                        family=self.af, backlog=1)
+            own, port = sock.getsockname()[:2]
+            (self.sendport if self.af == socket.AF_INET else self.sendeprt)(own, port)
+            sock.settimeout(self.timeout)
+            return sock
+
         def sendcmd(self, cmd):
             said = super().sendcmd(cmd)
             if cmd[:4] in ("PORT", "EPRT", "PASV"):
