@@ -16,6 +16,8 @@ pub(crate) mod net;
 pub(crate) mod once;
 #[path = "../../rust/linux/plan.rs"]
 pub(crate) mod plan;
+#[path = "../../rust/linux/prefetch.rs"]
+pub(crate) mod prefetch;
 #[path = "../../rust/linux/procfs.rs"]
 pub(crate) mod procfs;
 #[path = "../../rust/linux/queues.rs"]
@@ -24,6 +26,8 @@ pub(crate) mod queues;
 pub(crate) mod rcu;
 #[path = "../../rust/linux/skb.rs"]
 pub(crate) mod skb;
+#[path = "../../rust/linux/slot.rs"]
+pub(crate) mod slot;
 #[path = "../../rust/linux/sort.rs"]
 pub(crate) mod sort;
 #[path = "../../rust/linux/tallies.rs"]
