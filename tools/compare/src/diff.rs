@@ -86,29 +86,27 @@ impl Explained {
     }
 }
 
+/// The source port, or number of an ICMP query, that answers go to.
+fn answered_at(e: &Entry) -> u16 {
+    if is_icmp(e) {
+        e.tuple[1].sport
+    } else {
+        e.tuple[1].dport
+    }
+}
+
 /// Whether address translation took another source port, or number of an ICMP query, which it does by
 /// chance where an entry with the same reply is there already.
 fn by_chance(e: &Entry) -> bool {
     const SRC_NAT_DONE: u32 = 1 << 7;
-    let taken = if is_icmp(e) {
-        e.tuple[1].sport
-    } else {
-        e.tuple[1].dport
-    };
-    e.status & SRC_NAT_DONE != 0 && taken != e.tuple[0].sport
+    e.status & SRC_NAT_DONE != 0 && answered_at(e) != e.tuple[0].sport
 }
 
 /// What translation took by chance up to a packet: ports, and numbers of ICMP queries.
 fn taken(all: &[Outcome], upto: usize) -> BTreeSet<u16> {
     let entries = all.iter().take(upto).flat_map(|o| &o.entries);
-    let taken = entries.filter(|e| !e.expired && by_chance(e)).map(|e| {
-        if is_icmp(e) {
-            e.tuple[1].sport
-        } else {
-            e.tuple[1].dport
-        }
-    });
-    taken.collect()
+    let taken = entries.filter(|e| !e.expired && by_chance(e));
+    taken.map(answered_at).collect()
 }
 
 /// Whether a packet goes to or from a port that translation took by chance in one of both runs only: it
