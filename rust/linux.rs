@@ -6,6 +6,7 @@
 //! that its type already guarantees, and decides nothing.
 
 pub(crate) mod acct;
+pub(crate) mod backlog;
 #[cfg(CONFIG_DEBUG_INFO_BTF_MODULES = "y")]
 pub(crate) mod bpf;
 pub(crate) mod conn;

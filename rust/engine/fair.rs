@@ -208,7 +208,7 @@ pub(crate) fn joins(conn: &Conn, queues: &Queues, rcu: Held<'_>) -> bool {
     }
     let max = table::max();
     let count = net.entries_now();
-    let spare = queues.spare();
+    let spare = queues.spare(rcu);
     let floor = queues.floor().once_joined(count, spare, max);
     queues.hold_floor(floor);
     let is_held = floor != Floor::Unheld;
@@ -232,7 +232,7 @@ pub(crate) fn joins(conn: &Conn, queues: &Queues, rcu: Held<'_>) -> bool {
             )
         };
         match pay() {
-            Payment::Made if queues.spare() < fair::probation(max) => {
+            Payment::Made if queues.spare(rcu) < fair::probation(max) => {
                 pay();
             }
             Payment::Late if plan.is_large(source.0, floor) => return false,

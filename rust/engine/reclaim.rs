@@ -309,21 +309,15 @@ pub(crate) fn evict(net: &Net, limit: Limit, rcu: Held<'_>) -> Outcome {
         return Outcome::Dry;
     };
     let (mut looks, mut passed_on) = (LOOKS, 0u32);
-    while let Some((class, hint)) = next_hint(queues, passed_on) {
-        if class == Class::Unreplied && hint.is_answered() {
-            pass_on(hint, Class::Answered, queues);
-            passed_on = passed_on.saturating_add(1);
-            continue;
-        }
+    while let Some((class, hint)) = next_hint(queues, passed_on, rcu) {
         match follow(hint, class, queues, net, limit, rcu) {
             Followed::Evicted => {
                 net.count(Counter::EARLY_DROP);
                 return Outcome::Evicted;
             }
             Followed::PassedOn => passed_on = passed_on.saturating_add(1),
-            Followed::Stale => {}
+            Followed::Stale => account::count(net, Tally::HintsStale),
         }
-        account::count(net, Tally::HintsStale);
         looks = looks.saturating_sub(1);
         if looks == 0 {
             return Outcome::Unfinished;
@@ -342,9 +336,13 @@ pub(crate) fn evict(net: &Net, limit: Limit, rcu: Held<'_>) -> Outcome {
 /// The next hint, and the class whose queue it stood in. [`evict::answered_first`] has the order of
 /// those without a proof.
 #[inline]
-fn next_hint(queues: &Queues, passed_on: u32) -> Option<(Class, Hint)> {
-    let take = |class: Class| Some((class, queues.take(class.queue()?)?));
-    let waiting = |class: Class| class.queue().map_or((0, 0), |queue| queues.waiting(queue));
+fn next_hint(queues: &Queues, passed_on: u32, rcu: Held<'_>) -> Option<(Class, Hint)> {
+    let take = |class: Class| Some((class, queues.take(class.queue()?, rcu)?));
+    let waiting = |class: Class| {
+        class
+            .queue()
+            .map_or((0, 0), |queue| queues.waiting(queue, rcu))
+    };
     let unproven = || {
         let (answered, put) = waiting(Class::Answered);
         let waiting = Waiting {
@@ -391,6 +389,11 @@ fn follow(
     limit: Limit,
     rcu: Held<'_>,
 ) -> Followed {
+    // It says so itself, and nobody need look at its entry.
+    if class == Class::Unreplied && hint.is_answered() {
+        pass_on(hint, Class::Answered, queues);
+        return Followed::PassedOn;
+    }
     let Some(conn) = table::find_hinted(hint, net, rcu) else {
         return Followed::Stale;
     };
@@ -428,7 +431,7 @@ const AHEAD: [(u32, Expect); 4] = [
 fn expect_next(class: Class, near: usize, queues: &Queues, rcu: Held<'_>) {
     let Some(queue) = class.queue() else { return };
     for (ahead, step) in AHEAD {
-        match (queues.peek(queue, ahead), step) {
+        match (queues.peek(queue, ahead, rcu), step) {
             (Some((hint, Place::Told)), Expect::Bucket) => {
                 table::expect(hint, Expect::Guess(near), rcu);
             }

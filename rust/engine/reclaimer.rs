@@ -32,6 +32,8 @@ use crate::engine::reclaim::judge;
 use crate::engine::reclaim::ranked;
 use crate::engine::reclaim::until_idle;
 use crate::engine::table;
+use crate::linux::backlog::Backlog;
+use crate::linux::backlog::Draft;
 use crate::linux::conn::Conn;
 use crate::linux::members::Locked;
 use crate::linux::members::Members;
@@ -55,7 +57,6 @@ use crate::pure::policy::evict::Sample;
 use crate::pure::policy::fair::is_mostly_proven;
 use crate::pure::policy::fair::needs_plan;
 use crate::pure::policy::fair::probation;
-use crate::pure::policy::ring::Hint;
 use crate::pure::policy::soft;
 use crate::pure::policy::tally::Reason;
 use crate::pure::policy::tally::Tally;
@@ -91,6 +92,7 @@ static MEMBERS: Members<Member> = Members::new();
 struct Shift {
     // They settle before the list is unlocked.
     queues: Changes<Queues>,
+    backlogs: Changes<Backlog>,
     plans: Changes<Plan>,
     members: Locked<Member>,
 }
@@ -100,9 +102,11 @@ impl Shift {
     fn begin() -> Option<Self> {
         let members = MEMBERS.lock()?;
         // SAFETY: Only a shift has them, and the lock admits one at a time.
-        let (queues, plans) = unsafe { (Changes::assume(), Changes::assume()) };
+        let (queues, backlogs, plans) =
+            unsafe { (Changes::assume(), Changes::assume(), Changes::assume()) };
         Some(Shift {
             queues,
+            backlogs,
             plans,
             members,
         })
@@ -119,7 +123,7 @@ struct Member {
     filled: Jiffies32,
     /// Ticks from then until more of it may be idle.
     until_idle: u32,
-    /// How many hints its backlog is getting; `None` while it gets none.
+    /// The backlog that it is getting.
     filling: Option<Filling>,
     /// The proven entries that are being written down for a plan.
     census: Option<Census>,
@@ -152,7 +156,7 @@ impl Member {
 }
 
 struct Filling {
-    count: usize,
+    draft: Draft,
     /// Ticks until the first of those that are active may be idle.
     until_idle: u32,
     /// Without regard to who has a hint already.
@@ -244,10 +248,11 @@ impl Task for Reclaimer {
         let Some(mut shift) = Shift::begin() else {
             return;
         };
-        let short_of_memory = arrange(&mut shift, Arrange::All);
+        let mut short_of_memory = arrange(&mut shift, Arrange::All);
         // Who calls from now on is heard.
         CALLED.store(false, Relaxed);
-        let put_off = fill_backlogs(&mut shift);
+        let filled = fill_backlogs(&mut shift);
+        short_of_memory |= filled.short_of_memory;
         sweep(&shift);
         tidy_up(&mut shift);
         let plan_later = plan(&mut shift);
@@ -257,10 +262,10 @@ impl Task for Reclaimer {
             queues.is_some_and(|queues| !queues.was_filled())
         });
         drop(shift);
-        let put_off = put_off.then_some(BETWEEN_FILLS);
+        let put_off = filled.put_off.then_some(BETWEEN_FILLS);
         let no_memory = short_of_memory.then_some(HZ);
         let later = [put_off, no_memory, plan_later].into_iter().flatten().min();
-        if pending {
+        if pending && !short_of_memory {
             call();
         } else if let Some(later) = later {
             // Until then nobody need call.
@@ -344,7 +349,7 @@ fn plan(shift: &mut Shift) -> Option<u32> {
         }
     }
     if any {
-        walk(shift, |conn, member, _| take_census(conn, member));
+        walk(shift, take_census);
     }
     for (net, member) in shift.members.iter_mut() {
         let Some(mut census) = member.census.take() else {
@@ -468,7 +473,7 @@ fn tidy_up(shift: &mut Shift) {
     if !any {
         return;
     }
-    walk(shift, |conn, member, _| take_dead(conn, member));
+    walk(shift, take_dead);
     for (net, member) in shift.members.iter_mut() {
         let Some(Tidying { seen, taken, .. }) = member.tidying.take() else {
             continue;
@@ -575,10 +580,18 @@ fn find_largest(members: &Locked<Member>) {
     cap::set_largest(largest.filter(|_| cap::is_near(Some(total))));
 }
 
-/// Fills the backlogs of namespaces that want it, in one walk. Whether somebody has to wait.
-fn fill_backlogs(shift: &mut Shift) -> bool {
+/// What came of filling backlogs.
+#[derive(Default)]
+struct Filled {
+    /// Somebody has to wait.
+    put_off: bool,
+    short_of_memory: bool,
+}
+
+/// Fills the backlogs of namespaces that want it, in one walk.
+fn fill_backlogs(shift: &mut Shift) -> Filled {
     let now = time::now();
-    let (mut any, mut put_off) = (false, false);
+    let (mut any, mut filled) = (false, Filled::default());
     for (net, member) in shift.members.iter_mut() {
         member.filling = None;
         let Some(queues) = net.private().queues().look(&shift.queues) else {
@@ -587,31 +600,34 @@ fn fill_backlogs(shift: &mut Shift) -> bool {
         let everything = queues.wants_all();
         let again = member.filled.until(now).unsigned_abs() >= BETWEEN_FILLS;
         let first = !queues.was_filled();
-        drop_void_backlog(net, queues);
-        let is_empty = queues.is_backlog_empty();
+        if is_backlog_void(net, queues) {
+            shift.backlogs.replace(queues.backlog(), None);
+        }
+        let old = queues.backlog().look(&shift.backlogs);
+        let is_empty = old.is_none_or(|old| old.all_left() == 0);
         let rest = member.overflowed && is_empty;
         let early = is_empty && runs_short(net, member, queues, now);
-        if first || (again && (everything || rest)) || early {
-            queues.close_backlog();
-            account::count(net, Tally::Walks);
-            member.filling = Some(Filling {
-                count: 0,
-                until_idle: u32::MAX,
-                everything: everything && !first,
-            });
-            any = true;
-        } else {
-            put_off |= everything || rest;
+        if !(first || (again && (everything || rest)) || early) {
+            filled.put_off |= everything || rest;
+            continue;
         }
+        let Ok(draft) = Draft::new(queues.max()) else {
+            filled.short_of_memory = true;
+            continue;
+        };
+        // What is written down now shall not go meanwhile.
+        shift.backlogs.replace(queues.backlog(), None);
+        account::count(net, Tally::Walks);
+        member.overflowed = false;
+        member.filling = Some(Filling {
+            draft,
+            until_idle: u32::MAX,
+            everything: everything && !first,
+        });
+        any = true;
     }
     if !any {
-        return put_off;
-    }
-    rcu::synchronize_rcu();
-    for (_, member) in shift.members.iter_mut() {
-        if member.filling.is_some() {
-            member.overflowed = false;
-        }
+        return filled;
     }
     walk(shift, note);
     for (net, member) in shift.members.iter_mut() {
@@ -621,35 +637,41 @@ fn fill_backlogs(shift: &mut Shift) -> bool {
         member.filled = time::now();
         member.until_idle = filling.until_idle;
         if let Some(queues) = net.private().queues().look(&shift.queues) {
-            // SAFETY: A grace period has passed since `close_backlog`, and the list is locked.
-            unsafe { queues.open_backlog(filling.count) };
+            let (backlog, count) = filling.draft.finish();
+            shift.backlogs.replace(queues.backlog(), Some(backlog));
+            queues.filled(count);
         }
     }
-    put_off
+    filled
 }
 
-/// Drops the backlog if all of its hints have become stale, as they do when the table is flushed.
-fn drop_void_backlog(net: &Net, queues: &Queues) {
-    let guard = rcu::read_lock();
-    let is_stale = |hint| is_stale_in_backlog(hint, net, Held::by(&guard));
-    if !queues.is_backlog_empty() && is_filling_up(net) && queues.sample_backlog(is_stale).is_void()
-    {
-        queues.close_backlog();
+/// Whether all hints of the backlog have become stale, as they do when the table is flushed.
+fn is_backlog_void(net: &Net, queues: &Queues) -> bool {
+    is_filling_up(net) && {
+        let sample = sample_backlog(net, queues);
+        sample.hints > 0 && sample.is_void()
     }
 }
 
-/// Whether a hint in the backlog, which has each entry once, is of no use.
-fn is_stale_in_backlog(hint: Hint, net: &Net, rcu: Held<'_>) -> bool {
-    is_stale(hint, Class::Idle, net, rcu)
+/// What is seen of the backlog, which has each entry once.
+fn sample_backlog(net: &Net, queues: &Queues) -> Sample {
+    let guard = rcu::read_lock();
+    let rcu = Held::by(&guard);
+    let is_stale = |hint| is_stale(hint, Class::Idle, net, rcu);
+    let backlog = queues.backlog().get(rcu);
+    backlog.map_or(Sample::default(), |backlog| backlog.sample(is_stale))
 }
 
-/// About how many entries may go, as far as is known: [`Queues::spare`] without what has become stale
-/// in the backlog.
-fn spare(net: &Net, queues: &Queues) -> u32 {
+/// About how many entries may go, as far as is known.
+fn known_spare(queues: &Queues) -> u32 {
     let guard = rcu::read_lock();
-    let is_stale = |hint| is_stale_in_backlog(hint, net, Held::by(&guard));
-    let stale = queues.sample_backlog(is_stale).dead();
-    queues.spare().saturating_sub(stale)
+    queues.spare(Held::by(&guard))
+}
+
+/// The same, without what has become stale in the backlog.
+fn spare(net: &Net, queues: &Queues) -> u32 {
+    let stale = sample_backlog(net, queues).dead();
+    known_spare(queues).saturating_sub(stale)
 }
 
 /// Whether what is known of victims should be kept in order. Before that there is time enough.
@@ -663,12 +685,12 @@ fn runs_short(net: &Net, member: &Member, queues: &Queues, now: Jiffies32) -> bo
     let waited = member.filled.until(now).unsigned_abs();
     let newest = l4::shortest_soft(net).unwrap_or(u32::MAX);
     is_filling_up(net)
-        && queues.spare() < probation(table::max())
+        && known_spare(queues) < probation(table::max())
         && waited >= soft::next_look(member.until_idle.min(newest), HZ)
 }
 
 /// Shows all entries of the table to `note`, with what is remembered of their namespaces.
-fn walk(shift: &mut Shift, note: impl Fn(&Conn, &mut Member, &Changes<Queues>)) {
+fn walk(shift: &mut Shift, note: impl Fn(&Conn, &mut Member)) {
     let mut walk = table::Walk::new();
     loop {
         let there_was_one = walk.step(|met| {
@@ -676,7 +698,7 @@ fn walk(shift: &mut Shift, note: impl Fn(&Conn, &mut Member, &Changes<Queues>)) 
                 return;
             };
             if let Some(member) = shift.members.of(conn.net()) {
-                note(&conn, member, &shift.queues);
+                note(&conn, member);
             }
         });
         if !there_was_one {
@@ -692,11 +714,8 @@ fn walk(shift: &mut Shift, note: impl Fn(&Conn, &mut Member, &Changes<Queues>)) 
 }
 
 /// Writes down an entry that may go.
-fn note(conn: &Conn, member: &mut Member, changes: &Changes<Queues>) {
+fn note(conn: &Conn, member: &mut Member) {
     let Some(filling) = &mut member.filling else {
-        return;
-    };
-    let Some(queues) = conn.net().private().queues().look(changes) else {
         return;
     };
     let class = judge(conn);
@@ -711,12 +730,7 @@ fn note(conn: &Conn, member: &mut Member, changes: &Changes<Queues>) {
     if class == Class::Unreplied && !filling.everything && idle < age {
         return;
     }
-    // SAFETY: A grace period has passed since `close_backlog`, and the list is locked.
-    match unsafe { queues.backlog() }.get_mut(filling.count) {
-        Some(place) => {
-            *place = ranked(conn, class, idle).word();
-            filling.count = filling.count.wrapping_add(1);
-        }
-        None => member.overflowed = true,
+    if !filling.draft.note(ranked(conn, class, idle)) {
+        member.overflowed = true;
     }
 }

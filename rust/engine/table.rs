@@ -270,24 +270,35 @@ pub(crate) fn expect(hint: Hint, step: Expect, rcu: Held<'_>) {
             prefetch::for_writing(hint.address(near), size_of::<bindings::nf_conn>());
         }
         Expect::Bucket => table.prefetch(bucket),
-        Expect::Among(count) => {
-            let mut last = None;
-            for met in table.glance(bucket, rcu).take(count) {
-                last = Some(met);
-                if is_it(&met) {
-                    prefetch::for_writing(met.node().addr(), size_of::<bindings::nf_conn>());
-                    return;
-                }
-            }
-            if let Some(met) = last {
-                prefetch::for_writing(met.node().addr(), 1);
-            }
-        }
+        Expect::Among(count) => expect_among(table, bucket, count, is_it, rcu),
         Expect::Neighbours => {
             if let Some(met) = table.glance(bucket, rcu).find(is_it) {
                 met.expect_unlinking();
             }
         }
+    }
+}
+
+/// Brings the entry that is meant into the cache, if it is among the first so many of its chain, or
+/// the node of the last one of those.
+#[inline]
+fn expect_among(
+    table: &Table,
+    bucket: Bucket,
+    count: usize,
+    is_it: impl Fn(&Candidate<'_>) -> bool,
+    rcu: Held<'_>,
+) {
+    let mut last = None;
+    for met in table.glance(bucket, rcu).take(count) {
+        if is_it(&met) {
+            prefetch::for_writing(met.node().addr(), size_of::<bindings::nf_conn>());
+            return;
+        }
+        last = Some(met);
+    }
+    if let Some(met) = last {
+        prefetch::for_writing(met.node().addr(), 1);
     }
 }
 
@@ -302,9 +313,7 @@ pub(crate) fn expect_walk(hash: Hash, rcu: Held<'_>) {
 #[inline]
 pub(crate) fn expect_walk_next(hash: Hash, rcu: Held<'_>) {
     let table = Table::current(rcu);
-    if let Some(first) = table.glance(table.bucket(hash), rcu).next() {
-        prefetch::for_writing(first.node().addr(), 1);
-    }
+    expect_among(table, table.bucket(hash), 1, |_| false, rcu);
 }
 
 /// Removes an entry that was met expired, if it still is.

@@ -8,30 +8,24 @@
 //! # Invariants
 //!
 //! * A hint that was put is taken at most once: whoever takes it exchanges it for nothing.
-//! * The backlog's words are changed by the worker only, while no [`Span`] leads to them and no
-//!   read-side section is open that found one.
 
-use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::sync::atomic::Acquire;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
-use kernel::sync::atomic::Release;
 
-use crate::bindings;
-use crate::linux::gfp::Gfp;
+use crate::linux::backlog::Backlog;
 use crate::linux::plan::Plan;
+use crate::linux::rcu::Held;
 use crate::linux::slot::Slot;
-use crate::linux::sort;
 use crate::pure::policy::class::Class;
 use crate::pure::policy::evict::Sample;
 use crate::pure::policy::fair::Floor;
 use crate::pure::policy::ring;
 use crate::pure::policy::ring::Hint;
-use crate::pure::policy::ring::Span;
 
 /// How many queues there are.
-const QUEUES: usize = Class::QUEUED.len();
+pub(crate) const QUEUES: usize = Class::QUEUED.len();
 
 /// Empty places that are passed over with one change of the head.
 const RUN: u64 = 1024;
@@ -41,59 +35,20 @@ const RUNS: u32 = 64;
 const SWEPT: u64 = 64;
 /// Hints that are looked at to tell whether a ring wants sweeping.
 const SAMPLE: u64 = 512;
-/// The same of each queue's part of the backlog.
-const SAMPLE_OF_BACKLOG: u32 = 16;
 /// Places that are passed over in search of hints to tend.
 const TENDED: u64 = 256;
 
-/// An array of words that are used as atomics, or by one owner.
-struct Words {
-    first: NonNull<u64>,
-    count: u32,
-}
+/// Words that many CPUs load and store at a time.
+type Words = KVVec<Atomic<u64>>;
 
-impl Words {
-    /// Zeros. CONTEXT: sleepable.
-    fn new(count: u32) -> Result<Self> {
-        let bytes = (count as usize)
-            .checked_mul(size_of::<u64>())
-            .ok_or(ENOMEM)?;
-        // SAFETY: No requirements; the result is checked.
-        let first = unsafe { bindings::rct_kvzalloc(bytes.max(size_of::<u64>()), Gfp::KERNEL.0) };
-        Ok(Words {
-            first: NonNull::new(first).ok_or(ENOMEM)?.cast(),
-            count,
-        })
+/// Zeros. CONTEXT: sleepable.
+fn zeros(count: u32) -> Result<Words> {
+    let count = count as usize;
+    let mut words = KVVec::with_capacity(count, GFP_KERNEL)?;
+    while words.len() < count {
+        words.push_within_capacity(Atomic::new(0))?;
     }
-
-    #[inline]
-    fn at(&self, place: usize) -> Option<&Atomic<u64>> {
-        if place >= self.count as usize {
-            return None;
-        }
-        // SAFETY: Within the array, which lives as long as `self`; used as atomics, but for
-        // `exclusive`, whose caller answers for it.
-        Some(unsafe { Atomic::from_ptr(self.first.as_ptr().add(place)) })
-    }
-
-    /// All words, as plain memory.
-    ///
-    /// # Safety
-    ///
-    /// Nobody else uses the words for as long as the result lives.
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn exclusive(&self) -> &mut [u64] {
-        // SAFETY: The array has that many initialised words; by this function's contract they are
-        // the caller's alone.
-        unsafe { core::slice::from_raw_parts_mut(self.first.as_ptr(), self.count as usize) }
-    }
-}
-
-impl Drop for Words {
-    fn drop(&mut self) {
-        // SAFETY: From `kvzalloc`, and ours.
-        unsafe { bindings::kvfree(self.first.as_ptr().cast()) };
-    }
+    Ok(words)
 }
 
 /// A counter that shares its cache line with nothing.
@@ -103,6 +58,7 @@ struct Counter(Atomic<u64>);
 /// A ring of hints.
 struct Ring {
     words: Words,
+    capacity: u32,
     head: Counter,
     tail: Counter,
     /// About how many places between them lead nowhere. Changes only with those.
@@ -114,7 +70,8 @@ struct Ring {
 impl Ring {
     fn new(capacity: u32) -> Result<Self> {
         Ok(Ring {
-            words: Words::new(capacity)?,
+            words: zeros(capacity)?,
+            capacity,
             head: Counter(Atomic::new(0)),
             tail: Counter(Atomic::new(0)),
             stale: Atomic::new(0),
@@ -125,12 +82,12 @@ impl Ring {
     /// Puts a hint behind all others. Where it stands, if the ring has places.
     #[inline]
     fn put(&self, hint: Hint) -> Option<u32> {
-        if self.words.count == 0 {
+        if self.capacity == 0 {
             return None;
         }
         let number = self.tail.0.fetch_add(1u64, Relaxed);
-        let place = ring::place(number, self.words.count)?;
-        self.words.at(place)?.store(hint.word(), Relaxed);
+        let place = ring::place(number, self.capacity)?;
+        self.words.get(place)?.store(hint.word(), Relaxed);
         u32::try_from(place).ok()
     }
 
@@ -146,7 +103,7 @@ impl Ring {
                 head = self.head.0.load(Acquire);
                 tail = self.tail.0.load(Relaxed);
             }
-            let first = ring::oldest(head, tail, self.words.count)?;
+            let first = ring::oldest(head, tail, self.capacity)?;
             let number = self.passed(first, tail.min(first.wrapping_add(RUN)));
             let next = number.wrapping_add(1).min(tail);
             if self.head.0.cmpxchg(head, next, Relaxed).is_err() {
@@ -156,8 +113,8 @@ impl Ring {
                 let passed = i32::try_from(number.wrapping_sub(first)).unwrap_or(0);
                 self.stale.add(passed.wrapping_neg(), Relaxed);
             }
-            let place = ring::place(number, self.words.count)?;
-            if let Some(hint) = Hint::from_word(self.words.at(place)?.xchg(0, Relaxed)) {
+            let place = ring::place(number, self.capacity)?;
+            if let Some(hint) = Hint::from_word(self.words.get(place)?.xchg(0, Relaxed)) {
                 return Some(hint);
             }
         }
@@ -168,7 +125,7 @@ impl Ring {
     #[inline]
     fn length(&self) -> u32 {
         let (head, tail) = (self.head.0.load(Relaxed), self.tail.0.load(Relaxed));
-        let kept = tail.saturating_sub(head).min(u64::from(self.words.count));
+        let kept = tail.saturating_sub(head).min(u64::from(self.capacity));
         u32::try_from(kept).unwrap_or(u32::MAX)
     }
 
@@ -203,7 +160,7 @@ impl Ring {
 
     #[inline]
     fn at_number(&self, number: u64) -> Option<&Atomic<u64>> {
-        ring::place(number, self.words.count).and_then(|place| self.words.at(place))
+        ring::place(number, self.capacity).and_then(|place| self.words.get(place))
     }
 
     /// Empties the places of stale hints, [`SWEPT`] of them from number `from` on. The number to go
@@ -211,7 +168,7 @@ impl Ring {
     fn sweep(&self, from: u64, mut is_stale: impl FnMut(Hint) -> bool) -> Option<u64> {
         let head = self.head.0.load(Relaxed).max(from);
         let tail = self.tail.0.load(Relaxed);
-        let first = ring::oldest(head, tail, self.words.count)?;
+        let first = ring::oldest(head, tail, self.capacity)?;
         let end = tail.min(first.wrapping_add(SWEPT));
         for number in first..end {
             let Some(word) = self.at_number(number) else {
@@ -226,7 +183,7 @@ impl Ring {
     fn sample(&self, mut is_stale: impl FnMut(Hint) -> bool) -> Sample {
         let mut found = Sample::default();
         let (head, tail) = (self.head.0.load(Relaxed), self.tail.0.load(Relaxed));
-        let Some(first) = ring::oldest(head, tail, self.words.count) else {
+        let Some(first) = ring::oldest(head, tail, self.capacity) else {
             return found;
         };
         let step = tail.saturating_sub(first).div_ceil(SAMPLE).max(1);
@@ -251,7 +208,7 @@ impl Ring {
     #[inline]
     fn tend(&self, mut is_stale: impl FnMut(Hint) -> bool) {
         let (head, tail) = (self.head.0.load(Relaxed), self.tail.0.load(Relaxed));
-        let Some(first) = ring::oldest(head, tail, self.words.count) else {
+        let Some(first) = ring::oldest(head, tail, self.capacity) else {
             return;
         };
         let last = self.tended.load(Relaxed);
@@ -304,8 +261,8 @@ pub(crate) enum Place {
 /// The queues of a namespace.
 pub(crate) struct Queues {
     rings: [Ring; QUEUES],
-    spans: [Atomic<u64>; QUEUES],
-    backlog: Words,
+    /// What was there before the rings were, and whatever else the worker has found.
+    backlog: Slot<Backlog>,
     /// What was found when the backlog was filled last: [`UNFILLED`], [`NOTHING`] or [`SOMETHING`].
     found: Atomic<u32>,
     /// Hints ran out: the next backlog shall have all that there is.
@@ -327,8 +284,7 @@ impl Queues {
         let [a, b, c, d, e] = Class::QUEUED;
         let queues = Queues {
             rings: [ring(a)?, ring(b)?, ring(c)?, ring(d)?, ring(e)?],
-            spans: [const { Atomic::new(0) }; QUEUES],
-            backlog: Words::new(ring::backlog(max))?,
+            backlog: Slot::new(),
             found: Atomic::new(UNFILLED),
             wants_all: Atomic::<bool>::new(false),
             plan: Slot::new(),
@@ -361,7 +317,7 @@ impl Queues {
         new: impl FnOnce(Hint) -> Option<Hint>,
     ) {
         let ring = self.rings.get(queue);
-        let Some(word) = ring.and_then(|ring| ring.words.at(place as usize)) else {
+        let Some(word) = ring.and_then(|ring| ring.words.get(place as usize)) else {
             return;
         };
         let now = word.load(Relaxed);
@@ -374,8 +330,8 @@ impl Queues {
 
     /// Takes the oldest hint of a queue: what was there before the queues were comes first.
     #[inline]
-    pub(crate) fn take(&self, queue: usize) -> Option<Hint> {
-        match self.take_old(queue) {
+    pub(crate) fn take(&self, queue: usize, rcu: Held<'_>) -> Option<Hint> {
+        match self.backlog.get(rcu).and_then(|old| old.take(queue)) {
             None => self.rings.get(queue)?.take(),
             hint => hint,
         }
@@ -384,17 +340,13 @@ impl Queues {
     /// The hint of a queue that will be taken after `ahead` others, and what it tells of its entry's
     /// place.
     #[inline]
-    pub(crate) fn peek(&self, queue: usize, ahead: u32) -> Option<(Hint, Place)> {
-        // ORDERING: none is needed, as no more than a look into the cache depends on the hint. A fence
-        // would wait for what was fetched just before.
-        let span = Span::from_word(self.spans.get(queue)?.load(Relaxed));
-        match ahead.checked_sub(span.left()) {
-            None => {
-                let word = self.backlog.at(span.peek(ahead)?)?.load(Relaxed);
-                Some((Hint::from_word(word)?, Place::Untold))
-            }
-            Some(ahead) => {
-                let hint = self.rings.get(queue)?.peek(u64::from(ahead))?;
+    pub(crate) fn peek(&self, queue: usize, ahead: u32, rcu: Held<'_>) -> Option<(Hint, Place)> {
+        let backlog = self.backlog.get(rcu);
+        let old = backlog.map_or(0, |backlog| backlog.left(queue));
+        match (ahead.checked_sub(old), backlog) {
+            (None, Some(backlog)) => Some((backlog.peek(queue, ahead)?, Place::Untold)),
+            (ahead, _) => {
+                let hint = self.rings.get(queue)?.peek(u64::from(ahead?))?;
                 Some((hint, Place::Told))
             }
         }
@@ -402,29 +354,14 @@ impl Queues {
 
     /// About how many hints of a queue lead somewhere, and how many places of its ring are in use.
     #[inline]
-    pub(crate) fn waiting(&self, queue: usize) -> (u32, u32) {
+    pub(crate) fn waiting(&self, queue: usize, rcu: Held<'_>) -> (u32, u32) {
         let (live, put) = self
             .rings
             .get(queue)
             .map_or((0, 0), |ring| (ring.len(), ring.length()));
-        let old = self
-            .spans
-            .get(queue)
-            .map_or(0, |word| Span::from_word(word.load(Relaxed)).left());
+        let backlog = self.backlog.get(rcu);
+        let old = backlog.map_or(0, |backlog| backlog.left(queue));
         (live.saturating_add(old), put)
-    }
-
-    #[inline]
-    fn take_old(&self, queue: usize) -> Option<Hint> {
-        let word = self.spans.get(queue)?;
-        loop {
-            let now = word.load(Relaxed);
-            let (place, rest) = Span::from_word(now).take()?;
-            // ORDERING: pairs with the release in `open_backlog`: the hints are there.
-            if word.cmpxchg(now, rest.word(), Acquire).is_ok() {
-                return Hint::from_word(self.backlog.at(place)?.load(Relaxed));
-            }
-        }
     }
 
     /// Drops stale hints of a queue, a few at a time; see [`Ring::sweep`].
@@ -441,24 +378,6 @@ impl Queues {
     pub(crate) fn sample(&self, queue: usize, is_stale: impl FnMut(Hint) -> bool) -> Sample {
         let ring = self.rings.get(queue);
         ring.map_or(Sample::default(), |ring| ring.sample(is_stale))
-    }
-
-    /// The same of the backlog.
-    pub(crate) fn sample_backlog(&self, mut is_stale: impl FnMut(Hint) -> bool) -> Sample {
-        let mut found = Sample::default();
-        for word in &self.spans {
-            // ORDERING: pairs with the release in `open_backlog`.
-            let span = Span::from_word(word.load(Acquire));
-            found.hints = found.hints.saturating_add(span.left());
-            for place in span.some(SAMPLE_OF_BACKLOG) {
-                let word = self.backlog.at(place).map_or(0, |word| word.load(Relaxed));
-                if let Some(hint) = Hint::from_word(word) {
-                    found.seen = found.seen.wrapping_add(1);
-                    found.stale = found.stale.wrapping_add(u32::from(is_stale(hint)));
-                }
-            }
-        }
-        found
     }
 
     /// Looks at two hints of a queue, and drops those that are stale.
@@ -493,7 +412,7 @@ impl Queues {
 
     /// Whether a ring is full, so that each hint replaces another one.
     pub(crate) fn is_losing(&self, queue: usize) -> bool {
-        let full = |ring: &Ring| ring.length() >= ring.words.count;
+        let full = |ring: &Ring| ring.length() >= ring.capacity;
         self.rings.get(queue).is_some_and(full)
     }
 
@@ -533,14 +452,10 @@ impl Queues {
     }
 
     /// About how many entries may go, as far as is known.
-    pub(crate) fn spare(&self) -> u32 {
+    pub(crate) fn spare(&self, rcu: Held<'_>) -> u32 {
         let rings = self.rings.iter().map(Ring::len);
-        let spans = self
-            .spans
-            .iter()
-            .map(|word| Span::from_word(word.load(Relaxed)).left());
-        let in_rings = rings.fold(0, u32::saturating_add);
-        spans.fold(in_rings, u32::saturating_add)
+        let old = self.backlog.get(rcu).map_or(0, Backlog::all_left);
+        rings.fold(old, u32::saturating_add)
     }
 
     /// Who pays for the places of the unproven.
@@ -557,53 +472,16 @@ impl Queues {
         }
     }
 
-    /// Whether nothing is left of the backlog.
-    pub(crate) fn is_backlog_empty(&self) -> bool {
-        let left = |word: &Atomic<u64>| Span::from_word(word.load(Relaxed)).take().is_some();
-        !self.spans.iter().any(left)
+    /// What was there before the rings were, or a later walk has found.
+    pub(crate) fn backlog(&self) -> &Slot<Backlog> {
+        &self.backlog
     }
 
-    /// Begins a new backlog: nobody finds the old one any more, but who has found it already.
-    pub(crate) fn close_backlog(&self) {
-        for span in &self.spans {
-            span.store(0, Relaxed);
-        }
-    }
-
-    /// The backlog, to be filled.
-    ///
-    /// # Safety
-    ///
-    /// A grace period has passed since [`Self::close_backlog`]; one caller at a time, until
-    /// [`Self::open_backlog`].
-    #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn backlog(&self) -> &mut [u64] {
-        // SAFETY: By this function's contract no reader is left, and no span leads here.
-        unsafe { self.backlog.exclusive() }
-    }
-
-    /// Lets everybody take from the backlog, of which the first `count` words are ranked hints.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Self::backlog`], whose result is not used any more.
-    pub(crate) unsafe fn open_backlog(&self, count: usize) {
+    /// The worker has walked the table, and found so many entries that may go.
+    pub(crate) fn filled(&self, count: u32) {
         let found = if count == 0 { NOTHING } else { SOMETHING };
         self.found.store(found, Relaxed);
         self.wants_all.store(false, Relaxed);
-        // SAFETY: By this function's contract.
-        let words = unsafe { self.backlog.exclusive() };
-        let words = words.get_mut(..count).unwrap_or(&mut []);
-        sort::words(words);
-        let mut from = 0u32;
-        for (queue, span) in self.spans.iter().enumerate() {
-            let in_front =
-                |word: &u64| Hint::from_word(*word).is_some_and(|hint| hint.queue() <= queue);
-            let to = u32::try_from(words.partition_point(in_front)).unwrap_or(from);
-            // ORDERING: pairs with the acquire in `take_old`.
-            span.store(Span::new(from, to).word(), Release);
-            from = to;
-        }
     }
 }
 
@@ -611,31 +489,34 @@ impl Queues {
 #[kernel::prelude::kunit_tests(nf_conntrack_queues)]
 mod tests {
     use super::*;
+    use kernel::sync::rcu;
 
     #[test]
     fn hints_go_in_order_and_change_in_their_places() -> Result {
         let hint = |n: u32| Hint::new(n, n as usize * 256);
         let answered = |hint: Hint| Some(hint.answered());
         let queues = Queues::new(64)?;
+        let guard = rcu::read_lock();
+        let rcu = Held::by(&guard);
         let queue = Class::Unreplied.queue().ok_or(EINVAL)?;
         let all = [1, 2, 3].map(hint);
         assert_eq!(
             all.map(|hint| queues.put(queue, hint)),
             [Some(0), Some(1), Some(2)]
         );
-        assert_eq!(queues.peek(queue, 2), Some((all[2], Place::Told)));
-        assert!(queues.peek(queue, 3).is_none());
+        assert_eq!(queues.peek(queue, 2, rcu), Some((all[2], Place::Told)));
+        assert!(queues.peek(queue, 3, rcu).is_none());
         queues.replace(queue, 0, 256, answered);
         // Another one stands there; there is no such place.
         queues.replace(queue, 1, 256, answered);
         queues.replace(queue, 64, 256, answered);
         queues.replace(queue, 2, 3 * 256, |_| None);
-        assert_eq!(queues.take(queue), answered(all[0]));
-        assert_eq!(queues.take(queue), Some(all[1]));
-        assert!(queues.take(queue).is_none());
+        assert_eq!(queues.take(queue, rcu), answered(all[0]));
+        assert_eq!(queues.take(queue, rcu), Some(all[1]));
+        assert!(queues.take(queue, rcu).is_none());
         // What has gone cannot change any more.
         queues.replace(queue, 1, 2 * 256, answered);
-        assert!(queues.take(queue).is_none());
+        assert!(queues.take(queue, rcu).is_none());
         Ok(())
     }
 }
