@@ -20,6 +20,7 @@ use crate::engine::reclaim;
 use crate::engine::reclaimer;
 use crate::engine::table;
 use crate::linux::conn::Conn;
+use crate::linux::memory;
 use crate::linux::net::Net;
 use crate::linux::plan::Choice;
 use crate::linux::queues::Queues;
@@ -317,8 +318,8 @@ impl Census {
         let room = usize::try_from(count.saturating_add(count / 8).saturating_add(64))?;
         let reserve = usize::try_from(fair::reserve(max, net.reserved()))?;
         Ok(Census {
-            records: KVVec::with_capacity(room, GFP_KERNEL)?,
-            own: KVVec::with_capacity(reserve.min(room), GFP_KERNEL)?,
+            records: KVVec::with_capacity(room, memory::much())?,
+            own: KVVec::with_capacity(reserve.min(room), memory::much())?,
             reserve,
             is_short: false,
         })

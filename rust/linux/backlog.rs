@@ -9,6 +9,7 @@ use kernel::prelude::*;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
 
+use crate::linux::memory;
 use crate::linux::queues::QUEUES;
 use crate::linux::sort;
 use crate::pure::policy::evict::Sample;
@@ -32,7 +33,7 @@ impl Draft {
     /// Nothing yet, with room for what a namespace of `max` entries may need. CONTEXT: sleepable.
     pub(crate) fn new(max: u32) -> Result<Self> {
         let backlog = Backlog {
-            words: KVVec::with_capacity(ring::backlog(max) as usize, GFP_KERNEL)?,
+            words: KVVec::with_capacity(ring::backlog(max) as usize, memory::much())?,
             spans: [const { Atomic::new(0) }; QUEUES],
         };
         Ok(Draft(KBox::new(backlog, GFP_KERNEL)?))

@@ -9,6 +9,7 @@ use kernel::prelude::*;
 use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
 
+use crate::linux::memory;
 use crate::linux::sort;
 use crate::pure::policy::fair;
 use crate::pure::policy::fair::Depth;
@@ -97,8 +98,8 @@ impl Plan {
             let number = u32::try_from(shares.len())?;
             let lost = own.get(..usize::try_from(loss)?).unwrap_or(own);
             for (level, record) in (0..=count).rev().zip(lost) {
-                victims.push(record.hint(), GFP_KERNEL)?;
-                turns.push(Turn::new(level, number).word(), GFP_KERNEL)?;
+                victims.push(record.hint(), memory::much())?;
+                turns.push(Turn::new(level, number).word(), memory::much())?;
             }
             let share = Share {
                 source: own.first().map_or(0, |record| record.source()),
@@ -106,7 +107,7 @@ impl Plan {
                 next: Atomic::new(first),
                 end: u32::try_from(victims.len())?,
             };
-            shares.push(share, GFP_KERNEL)?;
+            shares.push(share, memory::much())?;
         }
         sort::words(&mut turns);
         let plan = Plan {

@@ -15,6 +15,7 @@ use kernel::sync::atomic::Atomic;
 use kernel::sync::atomic::Relaxed;
 
 use crate::linux::backlog::Backlog;
+use crate::linux::memory;
 use crate::linux::plan::Plan;
 use crate::linux::rcu::Held;
 use crate::linux::slot::Slot;
@@ -44,7 +45,7 @@ type Words = KVVec<Atomic<u64>>;
 /// Zeros. CONTEXT: sleepable.
 fn zeros(count: u32) -> Result<Words> {
     let count = count as usize;
-    let mut words = KVVec::with_capacity(count, GFP_KERNEL)?;
+    let mut words = KVVec::with_capacity(count, memory::much())?;
     while words.len() < count {
         words.push_within_capacity(Atomic::new(0))?;
     }

@@ -145,23 +145,26 @@ pub const fn capacity(class: Class, max: u32) -> u32 {
         // Found by the worker only.
         Class::Idle | Class::Expired | Class::Active => return 0,
     };
-    if share < LEAST {
-        LEAST
-    } else {
-        share
-    }
+    within_bounds(share)
+}
+
+/// How many hints the backlog holds.
+pub const fn backlog(max: u32) -> u32 {
+    within_bounds(max / 2)
 }
 
 /// No ring is smaller.
 const LEAST: u32 = 16;
+/// None is larger: the kernel gives less than 2 GiB at a time.
+const MOST: u32 = i32::MAX as u32 / (u64::BITS / 8);
 
-/// How many hints the backlog holds.
-pub const fn backlog(max: u32) -> u32 {
-    let half = max / 2;
-    if half < LEAST {
+const fn within_bounds(hints: u32) -> u32 {
+    if hints < LEAST {
         LEAST
+    } else if hints > MOST {
+        MOST
     } else {
-        half
+        hints
     }
 }
 
@@ -378,6 +381,9 @@ mod tests {
             assert!((rings + backlog(max)) * 8 <= max * 16);
         }
         assert_eq!(capacity(Class::Unreplied, 0), LEAST);
+        assert_eq!(capacity(Class::Unreplied, u32::MAX), MOST);
+        assert_eq!(backlog(u32::MAX), MOST);
+        assert!(u64::from(MOST) * 8 <= i32::MAX as u64);
         assert_eq!(capacity(Class::Idle, 1000), 0);
     }
 
