@@ -7,12 +7,13 @@
  * it, or none. Packets of an open file run one after the other in the writer's
  * context with bottom halves off. Time between packets is not waited for: the
  * entries of the sequence are made older instead, their deadlines moved towards
- * the present.
+ * the present. The next packet meets those that are over; then they are deleted,
+ * lest it is by chance whether a collector has come by before another one.
  *
  * A sequence starts with a packet that says so. Every entry that one of its
  * packets carried is followed, by a reference, until the next sequence starts;
- * then those entries are left to expire at once. The feeder never looks for
- * entries in the table.
+ * then those entries are deleted, so that nothing of them is in the way of what
+ * follows. The feeder never looks for entries in the table.
  *
  * See ct_feeder.h for the records.
  */
@@ -62,6 +63,7 @@ struct ctf_file {
 	struct net *net;
 	bool tracking;
 	typeof(nf_ct_tmpl_alloc) *tmpl_alloc;
+	typeof(nf_ct_delete) *delete;
 
 	u32 sequence;
 	u16 index;
@@ -119,8 +121,8 @@ static void ctf_end_sequence(struct ctf_file *f)
 	for (i = 0; i < f->nknown; i++) {
 		struct nf_conn *ct = f->known[i].ct;
 
-		if (nf_ct_is_confirmed(ct) && !nf_ct_is_dying(ct))
-			WRITE_ONCE(ct->timeout, (u32)jiffies);
+		if (f->delete && nf_ct_is_confirmed(ct) && !nf_ct_is_dying(ct))
+			f->delete(ct, 0, false);
 		nf_conntrack_put(&ct->ct_general);
 	}
 	f->nknown = 0;
@@ -146,6 +148,16 @@ static void ctf_age(struct ctf_file *f, u32 ms)
 		WRITE_ONCE(ct->timeout, deadline - ticks);
 		f->known[i].timeout -= ticks;
 	}
+}
+
+/* Does what a collector would do. */
+static void ctf_collect(struct ctf_file *f)
+{
+	unsigned int i;
+
+	for (i = 0; f->delete && i < f->nknown; i++)
+		if (nf_ct_should_gc(f->known[i].ct))
+			f->delete(f->known[i].ct, 0, false);
 }
 
 static u16 ctf_id_of(const struct ctf_file *f, const struct nf_conn *ct)
@@ -485,6 +497,8 @@ static int ctf_one(struct ctf_file *f, const struct ctf_packet *p, const u8 *dat
 		r->ip_summed = skb ? skb->ip_summed : 0;
 		r->skb_len = skb ? skb->len : 0;
 	}
+	if (p->delay_ms)
+		ctf_collect(f);
 	f->now = jiffies;
 	r->elapsed = f->now - f->began;
 	r->hz = HZ;
@@ -613,8 +627,10 @@ static int ctf_open(struct inode *inode, struct file *file)
 		goto fail;
 	}
 	f->tracking = err;
-	if (f->tracking)
+	if (f->tracking) {
 		f->tmpl_alloc = symbol_get(nf_ct_tmpl_alloc);
+		f->delete = symbol_get(nf_ct_delete);
+	}
 	file->private_data = f;
 	return 0;
 fail:
@@ -629,6 +645,8 @@ static int ctf_release(struct inode *inode, struct file *file)
 	struct ctf_file *f = file->private_data;
 
 	ctf_end_sequence(f);
+	if (f->delete)
+		symbol_put(nf_ct_delete);
 	if (f->tmpl_alloc)
 		symbol_put(nf_ct_tmpl_alloc);
 	if (f->tracking)

@@ -72,9 +72,6 @@ enum Command {
         /// Print the history of so many differing sequences
         #[arg(long, default_value_t = 3)]
         show: usize,
-        /// File with differences that have a reason
-        #[arg(long)]
-        explained: Option<String>,
         /// Change one result first: the comparison must fail
         #[arg(long)]
         mutate: bool,
@@ -123,7 +120,6 @@ fn main() -> ExitCode {
             a,
             b,
             show,
-            explained,
             mutate,
             coverage,
             reproduce,
@@ -131,7 +127,6 @@ fn main() -> ExitCode {
             a: &a,
             b: &b,
             show,
-            explained: explained.as_deref(),
             mutate,
             coverage,
             reproduce: &reproduce,
