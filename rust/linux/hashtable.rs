@@ -69,20 +69,12 @@ impl Table {
     pub(crate) fn new(buckets: u32) -> Result<KBox<Table>> {
         let mut rounded = buckets;
         let heads = allocate(&mut rounded, true).ok_or(ENOMEM)?;
-        match KBox::new(
-            Table {
-                heads: heads.cast(),
-                buckets: rounded,
-            },
-            GFP_KERNEL,
-        ) {
-            Ok(table) => Ok(table),
-            Err(_) => {
-                // SAFETY: Just allocated, and nobody knows it.
-                unsafe { bindings::kvfree(heads.as_ptr().cast()) };
-                Err(ENOMEM)
-            }
-        }
+        let table = Table {
+            heads: heads.cast(),
+            buckets: rounded,
+        };
+        // Without memory for the box, dropping the table frees the heads.
+        Ok(KBox::new(table, GFP_KERNEL)?)
     }
 
     /// The table in use.
