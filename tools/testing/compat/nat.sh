@@ -9,6 +9,8 @@
 need nft iptables conntrack python3
 
 router
+# A client that waits for an answer that does not come takes longer on a slow machine.
+patient "$R"
 for host in 3 4; do
 	ip -n "$C" addr add 10.0.1.$host/24 dev c0
 	ip -n "$C" addr add 2001:db8:1::$host/64 dev c0 nodad
