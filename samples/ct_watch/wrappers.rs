@@ -2,6 +2,8 @@
 
 //! The wrappers that the sample needs, where they are.
 
+#[path = "../../rust/linux/backlog.rs"]
+pub(crate) mod backlog;
 #[path = "../../rust/linux/conn.rs"]
 pub(crate) mod conn;
 #[path = "../../rust/linux/gfp.rs"]
@@ -10,6 +12,8 @@ pub(crate) mod gfp;
 pub(crate) mod hooks;
 #[path = "../../rust/linux/lock.rs"]
 pub(crate) mod lock;
+#[path = "../../rust/linux/memory.rs"]
+pub(crate) mod memory;
 #[path = "../../rust/linux/net.rs"]
 pub(crate) mod net;
 #[path = "../../rust/linux/once.rs"]
