@@ -215,15 +215,19 @@ def serve(proto, addr, port):
 def ftp(addr, mode):
     import ftplib
     import io
-    import itertools
-    # Of the kernel's choice two may be the same, and both transfers one entry.
-    ports = itertools.count(41000)
+    used = set()
 
     class Client(ftplib.FTP):
         def makeport(self):
-            sock = socket.create_server((self.sock.getsockname()[0], next(ports)),
-                                        family=self.af, backlog=1)
-            own, port = sock.getsockname()[:2]
+            here = self.sock.getsockname()[0]
+            while True:
+                sock = socket.create_server((here, 0), family=self.af, backlog=1)
+                own, port = sock.getsockname()[:2]
+                # Two transfers of the same port would be one entry.
+                if port not in used:
+                    break
+                sock.close()
+            used.add(port)
             (self.sendport if self.af == socket.AF_INET else self.sendeprt)(own, port)
             sock.settimeout(self.timeout)
             return sock

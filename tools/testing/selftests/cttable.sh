@@ -104,7 +104,7 @@ for kind in legacy nft; do
 		in_ns "$R" "$ipt" -F
 
 		# More than there may be, after the limit was lowered.
-		rules -A PREROUTING -m cttable --table-above 100
+		rules -A PREROUTING -p udp --dport 8 -m cttable --table-above 100
 		fill 100
 		echo 50 >$max
 		rules -Z
