@@ -91,7 +91,7 @@ pub(crate) fn admit(
     let is_capped = matches!((total, cap::limit()), (Some(total), Some(cap)) if total > cap);
     if count <= max {
         if count > evict::low_water(max) {
-            reclaim::rising(net, rcu);
+            reclaim::rising(net, count, rcu);
         }
         if total.is_some() {
             reclaim::rising_together(rcu);

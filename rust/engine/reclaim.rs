@@ -447,10 +447,11 @@ pub(crate) fn concerns(count: u32, max: u32) -> bool {
     count > if BUILT_IN { evict::low_water(max) } else { max }
 }
 
-/// A namespace is more than half full.
+/// A namespace is more than half full, with so many entries.
 #[inline]
-pub(crate) fn rising(net: &Net, rcu: Held<'_>) {
-    if net.private().queues().get(rcu).is_none() {
+pub(crate) fn rising(net: &Net, count: u32, rcu: Held<'_>) {
+    let queues = net.private().queues().get(rcu);
+    if queues.is_none_or(|queues| count >= queues.plan_at()) {
         reclaimer::call();
     }
 }

@@ -56,6 +56,7 @@ use crate::pure::policy::evict;
 use crate::pure::policy::evict::Sample;
 use crate::pure::policy::fair::is_mostly_proven;
 use crate::pure::policy::fair::needs_plan;
+use crate::pure::policy::fair::next_plan_at;
 use crate::pure::policy::fair::probation;
 use crate::pure::policy::soft;
 use crate::pure::policy::tally::Reason;
@@ -373,13 +374,15 @@ fn wants_plan(net: &Net, member: &Member, queues: &Queues, plans: &Changes<Plan>
     let at_once = queues.wanted_plan();
     let plan = queues.plan().look(plans);
     let is_due = plan.is_none_or(|plan| member.plan_is_over() || plan.is_worn());
-    let (count, spare) = (net.entries_now(), spare(net, queues));
-    // The first comes early, as the table may be full before the worker is here again.
-    let is_needed = needs_plan(count, spare, table::max())
-        || member.planned.is_none() && is_mostly_proven(count, spare);
+    let (count, spare, max) = (net.entries_now(), spare(net, queues), table::max());
+    let at = queues.plan_at();
+    queues.set_plan_at(next_plan_at(at, count, max));
+    // While it fills they come early: the table may be full before the worker is here again.
+    let is_early = count >= at && is_mostly_proven(count, spare);
+    let is_needed = is_due && needs_plan(count, spare, max);
     let rest = member.plan_took.saturating_mul(PLANS_NOW).max(1);
     let wait = rest.saturating_sub(member.since_planned());
-    (at_once || is_due && is_needed, wait)
+    (at_once || is_early || is_needed, wait)
 }
 
 fn take_census(conn: &Conn, member: &mut Member) {

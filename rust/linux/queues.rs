@@ -270,6 +270,8 @@ pub(crate) struct Queues {
     wants_all: Atomic<bool>,
     /// Whom to take when only proven entries are left; see [`Plan`].
     plan: Slot<Plan>,
+    /// With so many entries the worker looks whether it is time for a plan.
+    plan_at: Atomic<u32>,
     /// Somebody looked for a plan that was not there, or had run out.
     wants_plan: Atomic<bool>,
     /// Who pays for the places of the unproven: [`Floor::word`].
@@ -289,6 +291,7 @@ impl Queues {
             found: Atomic::new(UNFILLED),
             wants_all: Atomic::<bool>::new(false),
             plan: Slot::new(),
+            plan_at: Atomic::new(0),
             wants_plan: Atomic::<bool>::new(false),
             floor: Atomic::new(Floor::Unheld.word()),
             max,
@@ -421,6 +424,17 @@ impl Queues {
     #[inline]
     pub(crate) fn plan(&self) -> &Slot<Plan> {
         &self.plan
+    }
+
+    /// With how many entries the worker will look whether it is time for a plan.
+    #[inline]
+    pub(crate) fn plan_at(&self) -> u32 {
+        self.plan_at.load(Relaxed)
+    }
+
+    /// With how many it shall.
+    pub(crate) fn set_plan_at(&self, count: u32) {
+        self.plan_at.store(count, Relaxed);
     }
 
     /// A plan is wanted.

@@ -290,6 +290,18 @@ pub const fn needs_plan(count: u32, spare: u32, max: u32) -> bool {
     count.saturating_sub(spare) >= max.saturating_sub(probation(max).saturating_mul(16))
 }
 
+/// With how many entries a plan is thought of again, if that was last to be at `at`, and there are
+/// `count` of `max` now: when an eighth has come to those that there were at least meanwhile.
+#[inline]
+pub const fn next_plan_at(at: u32, count: u32, max: u32) -> u32 {
+    let next = count.saturating_add(max / 8);
+    if count >= at || next < at {
+        next
+    } else {
+        at
+    }
+}
+
 /// Whether most of so many entries are proven, `spare` being those that may go.
 #[inline]
 pub const fn is_mostly_proven(count: u32, spare: u32) -> bool {
@@ -453,6 +465,17 @@ mod tests {
         assert!(!needs_plan(49_000, 0, 65_536));
         assert!(is_mostly_proven(32_770, 16_000) && !is_mostly_proven(32_770, 16_385));
         assert!(!is_mostly_proven(0, 0));
+        // At first; an eighth more; less than that; after a flush; no further than there may be.
+        let table = [
+            (0, 32_770, 40_962),
+            (40_962, 41_000, 49_192),
+            (49_192, 49_191, 49_192),
+            (49_192, 1_000, 9_192),
+            (49_192, u32::MAX, u32::MAX),
+        ];
+        for (at, count, expected) in table {
+            assert_eq!(next_plan_at(at, count, 65_536), expected);
+        }
     }
 
     #[test]
