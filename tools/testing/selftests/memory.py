@@ -90,15 +90,6 @@ def conntrack(helper=None):
     return family, attrs
 
 
-def expectation():
-    family, orig, _, _ = nl.tuples("udp")
-    other = nl.copy([orig])[0]
-    other[1][1][1][1][1] = nl.be16(3000)
-    mask = [3, [[1, [[1, b"\xff" * 4], [2, b"\xff" * 4]]],
-                [2, [[1, b"\xff"], [2, nl.be16(0xffff)], [3, nl.be16(0xffff)]]]]]
-    return family, [[1, orig[1]], [2, other[1]], mask, [4, nl.be32(100)], [8, nl.be32(0)], [9, nl.be32(0)]]
-
-
 def new(helper=None):
     family, attrs = conntrack(helper)
     return (nl.CT, nl.NEW, nl.CREATE | nl.EXCL, family, attrs)
@@ -106,7 +97,7 @@ def new(helper=None):
 
 def requests():
     family, attrs = conntrack()
-    expect_family, expect = expectation()
+    expect_family, expect = nl.expectation()
     policy = [[1, b"short\0"], [2, nl.be16(nl.AF_INET)], [3, bytes([17])],
               [4, [[1, nl.be32(10)], [2, nl.be32(20)]]]]
     master = new(b"tftp\0")

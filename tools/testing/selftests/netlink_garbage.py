@@ -385,13 +385,20 @@ def dumps(link):
     flush(link)
 
 
-def expectations(link):
-    """Expectations need a master; names of helpers that are not there are refused."""
-    family, orig, reply, _ = tuples("udp")
+def expectation():
+    """A right NEW message of an expectation, whose master is UDP's `whole`."""
+    family, orig, _, _ = tuples("udp")
     other = copy([orig])[0]
     other[1][1][1][1][1] = be16(3000)
     mask = [3, [[1, [[1, b"\xff" * 4], [2, b"\xff" * 4]]], [2, [[1, b"\xff"], [2, be16(0xffff)], [3, be16(0xffff)]]]]]
-    attrs = [[1, orig[1]], [2, other[1]], mask, [4, be32(100)], [8, be32(0)], [9, be32(0)]]
+    return family, [[1, orig[1]], [2, other[1]], mask, [4, be32(100)], [8, be32(0)], [9, be32(0)]]
+
+
+def expectations(link):
+    """Expectations need a master; names of helpers that are not there are refused."""
+    family, orig, reply, _ = tuples("udp")
+    _, attrs = expectation()
+    other = attrs[1]
     flush(link)
     said, _ = link.request(EXP, NEW, CREATE | EXCL, family, attrs)
     print(f"expect without a master: {said}")
